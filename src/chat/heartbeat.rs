@@ -1,0 +1,28 @@
+//! The thread that asks every client for a sign of life.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::session::{Session, SessionMap};
+use crate::sync::Arc;
+use crate::transport::batch::Batch;
+use crate::wire::message::ServerMessage;
+
+/// Sends 14 to everybody logged in, once every `interval`, until `stop` is closed.
+///
+/// A send that fails at once ends the connection there and then. One to a host that has vanished succeeds: the
+/// bytes wait in the kernel, which ends the connection when they were not acknowledged in time (see
+/// [`prepare`](crate::transport::socket::prepare)). Either way the connection's own thread wakes up, and 31 follows.
+pub fn run(sessions: &SessionMap, interval: Duration, stop: &Receiver<()>) {
+    let heartbeat = Batch::from(ServerMessage::HEARTBEAT.to_line());
+    let mut next = Instant::now() + interval;
+    while stop.recv_deadline(next) == Err(RecvTimeoutError::Timeout) {
+        next = (next + interval).max(Instant::now());
+        // The map is not held while sending: the fan-out thread needs it.
+        let everybody: Vec<Arc<Session>> = sessions.read().values().cloned().collect();
+        for session in everybody {
+            session.connection().push(&heartbeat, 0, None);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Who is here, and who hears what.
+
+pub mod accounts;
+pub mod accounts_file;
+pub mod fanout;
+pub mod heartbeat;
+pub mod laggards;
+pub mod pace;
+pub mod password;
+pub mod roster;
+pub mod session;
+
+pub use accounts::Accounts;
+pub use fanout::Event;
+pub use session::{Session, SessionMap};

@@ -1,0 +1,45 @@
+//! chatd, the chat server for a classroom LAN: JSON objects over TCP, plain and TLS, one operating-system thread
+//! for each connection, no async runtime.
+//!
+//! Read it from the inside out, each module using those above it and none below:
+//!
+//! * [`wire`]: the protocol as bytes. Frames, requests, messages, names. Pure functions; clients use it too.
+//! * [`transport`]: one connection's bytes. Its socket, plain or TLS, and what waits to be sent through it.
+//! * [`chat`]: who is here and who hears what. Sessions, the roster and its one order, accounts, the threads that
+//!   fan out, retry and send heartbeats.
+//! * [`server`]: the process. Settings, listeners, the life of a connection, an orderly end.
+//!
+//! There is one way in, for the program, the tests and whoever embeds the server:
+//!
+//! ```
+//! use chatd::server::{Config, Server};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let loopback = [127, 0, 0, 1].into();
+//! let config = Config {
+//!     bind: vec![loopback],
+//!     port: 0,
+//!     no_tls: true,
+//!     data_dir: folder.path().join("data"),
+//!     ..Config::default()
+//! };
+//! let server = Server::bind(config)?;
+//! let handle = server.handle();
+//! let running = std::thread::spawn(move || server.run());
+//! println!("clients connect to {}", handle.plain_addresses()[0]);
+//! handle.stop();
+//! assert!(running.join().is_ok_and(|outcome| outcome.is_ok()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The files `docs/protocol.md` and `docs/architecture.md` of the repository tell what is spoken and how it is built.
+
+pub mod wire;
+
+pub mod transport;
+
+pub mod chat;
+
+pub mod server;
+
+mod sync;

@@ -1,0 +1,68 @@
+//! The chatd program: settings, log, signals, and one [`Server`].
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use chatd::server::{Config, Server, StartError, banner, logging, own_addresses};
+use clap::Parser;
+
+/// What a program ended by Ctrl-C returns (128 and the signal's number, by the shell's convention).
+const INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    let log_end = match logging::start() {
+        Ok(log_end) => log_end,
+        Err(error) => return fail(&StartError::Thread(error)),
+    };
+    let outcome = serve(config);
+    log_end.flush(Duration::from_millis(200));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn serve(config: Config) -> Result<(), StartError> {
+    let server = Server::bind(config)?;
+    stop_on_signals(&server);
+    let handle = server.handle();
+    let data_dir = server.data_dir().to_owned();
+    // Printed by a thread of its own: output that stands still must not keep the server from its work.
+    let print = move || {
+        if let Ok(text) = banner::text(&handle, &data_dir, &own_addresses()) {
+            let mut output = std::io::stdout();
+            let _ = output
+                .write_all(text.as_bytes())
+                .and_then(|()| output.flush());
+        }
+    };
+    thread::Builder::new()
+        .name("banner".to_owned())
+        .spawn(print)
+        .map_err(StartError::Thread)?;
+    server.run()
+}
+
+/// Lets Ctrl-C and SIGTERM stop the server, and a second one end the process at once.
+fn stop_on_signals(server: &Server) {
+    let handle = server.handle();
+    let was_asked = AtomicBool::new(false);
+    let set = ctrlc::set_handler(move || {
+        if was_asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED);
+        }
+        handle.stop();
+    });
+    if let Err(error) = set {
+        log::warn!("cannot catch Ctrl-C, so it ends the server without a goodbye: {error}");
+    }
+}
+
+fn fail(error: &StartError) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "chatd: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,86 @@
+//! Why the server can't start.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::chat::accounts_file::AccountsError;
+use crate::transport::certificate::CertificateError;
+
+/// Why the server can't start. Each says, in a line, what is wrong and what to do.
+#[derive(Debug)]
+pub enum StartError {
+    /// Settings that can't be.
+    Setting(String),
+    /// An address can't be listened on; the text is the flag that chose its port.
+    Listen(SocketAddr, &'static str, io::Error),
+    /// The data folder can't be made or written to.
+    DataDir(PathBuf, io::Error),
+    /// Another server uses the data folder.
+    DataDirInUse(PathBuf),
+    /// The accounts can't be read.
+    Accounts(AccountsError),
+    /// The certificate can't be used.
+    Certificate(CertificateError),
+    /// The system gives no thread.
+    Thread(io::Error),
+    /// The system lets no connection be opened.
+    NoRoom,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Setting(what) => f.write_str(what),
+            StartError::Listen(address, flag, error) => {
+                write!(f, "cannot listen on {address}: ")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => write!(
+                        f,
+                        "another program, perhaps another chatd, uses this port; stop it or choose another port with {flag}"
+                    ),
+                    io::ErrorKind::PermissionDenied => {
+                        write!(f, "the system does not permit it; choose a port above 1023 with {flag}")
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        write!(f, "this machine has no such address; choose another with --bind")
+                    }
+                    _ => write!(f, "{error}; choose another address with --bind or another port with {flag}"),
+                }
+            }
+            StartError::DataDir(path, error) => write!(
+                f,
+                "cannot write to the data folder {}: {error}; choose another with --data-dir",
+                path.display()
+            ),
+            StartError::DataDirInUse(path) => write!(
+                f,
+                "another chatd is using the data folder {}; stop it or choose another with --data-dir",
+                path.display()
+            ),
+            StartError::Accounts(error) => error.fmt(f),
+            StartError::Certificate(error) => {
+                write!(f, "{error} (see --tls-cert and --tls-key, or --no-tls)")
+            }
+            StartError::Thread(error) => write!(f, "the system gives no thread: {error}"),
+            StartError::NoRoom => f.write_str(
+                "the system lets this process hold no connection; raise the limit of open files (ulimit -n)",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<AccountsError> for StartError {
+    fn from(error: AccountsError) -> Self {
+        StartError::Accounts(error)
+    }
+}
+
+impl From<CertificateError> for StartError {
+    fn from(error: CertificateError) -> Self {
+        StartError::Certificate(error)
+    }
+}

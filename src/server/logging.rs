@@ -1,0 +1,180 @@
+//! Log lines, written by a thread of their own.
+//!
+//! Whoever logs must never wait for the terminal: one that stands still (Ctrl-S, a console in which text is
+//! selected, a pipe that nobody reads) would stop the chat. So lines go through a bounded channel, and those that
+//! find it full are counted instead.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::sync::Arc;
+
+/// Lines that may wait to be written.
+const CAPACITY: usize = 1024;
+
+/// Sends the log to standard error, at level `info` unless the environment variable `RUST_LOG` says otherwise.
+/// Panics are logged too. A second call does nothing.
+///
+/// The error says that there is no thread to be had.
+pub fn start() -> io::Result<LogEnd> {
+    let (sender, lines) = bounded(CAPACITY);
+    let lost = Arc::new(AtomicU64::new(0));
+    let queue = LogQueue {
+        sender: sender.clone(),
+        lost: Arc::clone(&lost),
+    };
+    thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || write_lines(&lines, &lost, &mut io::stderr()))?;
+    let environment = env_logger::Env::default().default_filter_or("info");
+    let started = env_logger::Builder::from_env(environment)
+        .target(env_logger::Target::Pipe(Box::new(queue)))
+        .format(|line, record| {
+            let time = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+            writeln!(
+                line,
+                "{time} {:5} {}",
+                record.level(),
+                Printable(&record.args().to_string())
+            )
+        })
+        .try_init();
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(|panic| log::error!("internal error: {panic}")));
+    }
+    Ok(LogEnd { sender })
+}
+
+/// What goes through the channel.
+enum Entry {
+    Line(Vec<u8>),
+    /// Answered when everything before it was written.
+    Flush(Sender<()>),
+}
+
+/// Waits, when the program ends, for what was logged last.
+pub struct LogEnd {
+    sender: Sender<Entry>,
+}
+
+impl fmt::Debug for LogEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogEnd")
+    }
+}
+
+impl LogEnd {
+    /// Waits until all is written, but not longer than `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let (done, written) = bounded(1);
+        if self
+            .sender
+            .send_timeout(Entry::Flush(done), patience)
+            .is_ok()
+        {
+            let _ = written.recv_timeout(patience);
+        }
+    }
+}
+
+/// The log's side of the channel.
+struct LogQueue {
+    sender: Sender<Entry>,
+    /// Lines that found the channel full.
+    lost: Arc<AtomicU64>,
+}
+
+impl Write for LogQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.sender.try_send(Entry::Line(line.to_owned())).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes what comes through the channel. Errors are nobody's business: there is nowhere to report them.
+fn write_lines(lines: &Receiver<Entry>, lost: &AtomicU64, output: &mut impl Write) {
+    for entry in lines {
+        match entry {
+            Entry::Line(line) => {
+                let _ = output.write_all(&line);
+            }
+            Entry::Flush(done) => {
+                let _ = done.send(());
+            }
+        }
+        match lost.swap(0, Ordering::Relaxed) {
+            0 => {}
+            count => {
+                let _ = writeln!(
+                    output,
+                    "({count} log lines were lost here: the output stood still)"
+                );
+            }
+        }
+    }
+}
+
+/// Text with everything escaped that could forge a line, move a cursor or turn the direction of writing.
+#[derive(Debug)]
+pub struct Printable<'a>(pub &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            let is_harmful = character.is_control()
+                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if is_harmful {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_harm_a_terminal_is_escaped() {
+        let text = "a\nb\x1b[2J\u{202e}\u{9b}\0 é 名";
+        assert_eq!(
+            Printable(text).to_string(),
+            "a\\nb\\u{1b}[2J\\u{202e}\\u{9b}\\u{0} é 名"
+        );
+    }
+
+    #[test]
+    fn lines_that_find_the_channel_full_are_counted_not_waited_for() {
+        let (sender, lines) = bounded(1);
+        let lost = Arc::new(AtomicU64::new(0));
+        let mut queue = LogQueue {
+            sender,
+            lost: Arc::clone(&lost),
+        };
+        for line in ["one\n", "two\n", "three\n"] {
+            queue.write_all(line.as_bytes()).unwrap();
+        }
+        drop(queue);
+        let mut output = Vec::new();
+        write_lines(&lines, &lost, &mut output);
+        let text = String::from_utf8(output).unwrap();
+        assert_eq!(
+            text,
+            "one\n(2 log lines were lost here: the output stood still)\n"
+        );
+    }
+}

@@ -1,0 +1,529 @@
+//! One connection: a socket, its outbox, and why it ended.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::batch::Batch;
+use super::ledger::Verdict;
+use super::outbox::Outbox;
+use super::socket;
+use super::tls::{Progress, Tls};
+use crate::sync::{Arc, Condvar, Mutex, Weak};
+use crate::wire::frame::Framing;
+use crate::wire::message::{Line, ServerMessage};
+use crate::wire::name::NameKey;
+
+/// How long a connection that was shut waits for its peer to close, so that unread input doesn't turn the
+/// goodbye into a reset.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A thread that waits for the connection looks at its socket at least this often.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Ciphertext is read in pieces of this many bytes: a full TLS record and its header.
+const CIPHERTEXT_BUFFER: usize = (16 << 10) + 256;
+
+/// Why a connection ended. It is logged once, when it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// The client logged out (03).
+    LoggedOut,
+    /// The client closed the connection, or its own side of it.
+    Closed,
+    /// The connection was reset, or failed otherwise.
+    Lost,
+    /// The client acknowledged nothing for too long: it is gone, or its host is.
+    Dead,
+    /// More output waits for the client than the backlog allows.
+    Slow,
+    /// The client sent what can't be understood, so its stream can't be trusted again.
+    BadInput,
+    /// The client speaks another protocol.
+    OtherProtocol,
+    /// The TLS handshake failed or took too long.
+    NoHandshake,
+    /// The client did not log in in time.
+    NoLogin,
+    /// Too many wrong passwords.
+    WrongPasswords,
+    /// A limit on connections was met.
+    Refused,
+    /// The server stops.
+    Stopping,
+    /// The connection's own thread failed.
+    Failed,
+}
+
+impl EndReason {
+    /// What an error of the socket means once nobody set it a deadline.
+    pub fn of(error: &io::Error) -> EndReason {
+        match error.kind() {
+            io::ErrorKind::TimedOut => EndReason::Dead,
+            _ => EndReason::Lost,
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EndReason::LoggedOut => "logged out",
+            EndReason::Closed => "closed by the client",
+            EndReason::Lost => "connection lost",
+            EndReason::Dead => "no sign of life",
+            EndReason::Slow => "too slow a reader",
+            EndReason::BadInput => "bad input",
+            EndReason::OtherProtocol => "another protocol",
+            EndReason::NoHandshake => "no TLS handshake",
+            EndReason::NoLogin => "no login in time",
+            EndReason::WrongPasswords => "too many wrong passwords",
+            EndReason::Refused => "refused",
+            EndReason::Stopping => "the server stops",
+            EndReason::Failed => "internal error",
+        })
+    }
+}
+
+/// One TCP connection. Its own thread reads from it; anybody may send to it, and nobody waits in doing so.
+pub struct Connection {
+    /// Counts connections since the start; names its thread and tells it apart in the log.
+    number: u64,
+    peer: SocketAddr,
+    is_tls: bool,
+    socket: TcpStream,
+    /// Everything outgoing. A leaf lock: nobody takes another, or blocks, while holding it.
+    outbox: Mutex<Outbox>,
+    /// Notified when the connection has ended, and when nothing is left to send.
+    wake: Condvar,
+    /// Where a connection that has fallen behind announces itself.
+    laggards: Sender<Arc<Connection>>,
+    /// The place that it takes up among the connections allowed; given back when the descriptor is closed.
+    _place: Box<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("number", &self.number)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a new [`Connection`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its number; see [`Connection::number`].
+    pub number: u64,
+    /// The accepted socket, prepared by [`socket::prepare`].
+    pub socket: TcpStream,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// TLS state, if this connection is to be encrypted.
+    pub tls: Option<Tls>,
+    /// The largest backlog, in bytes.
+    pub max_backlog: usize,
+    /// Where it announces that it has fallen behind.
+    pub laggards: Sender<Arc<Connection>>,
+    /// Dropped when the descriptor is closed.
+    pub place: Box<dyn Any + Send + Sync>,
+}
+
+impl Connection {
+    /// A connection from its parts.
+    pub fn new(parts: Parts) -> Connection {
+        Connection {
+            number: parts.number,
+            peer: parts.peer,
+            is_tls: parts.tls.is_some(),
+            socket: parts.socket,
+            outbox: Mutex::new(Outbox::new(parts.tls, parts.max_backlog)),
+            wake: Condvar::new(),
+            laggards: parts.laggards,
+            _place: parts.place,
+        }
+    }
+
+    /// Counts connections since the start.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Why the connection has ended, if it has.
+    pub fn ended(&self) -> Option<EndReason> {
+        self.outbox.lock().ended()
+    }
+
+    /// Whether nothing waits to be sent and no receipt is owed.
+    pub fn is_settled(&self) -> bool {
+        self.outbox.lock().is_settled()
+    }
+
+    /// Sends a line of this connection's own.
+    pub fn send(self: &Arc<Self>, message: &ServerMessage<'_>) {
+        self.push(&message.to_line().into(), 0, None);
+    }
+
+    /// Sends the lines of `batch` from offset `from` on. If the last byte is written, `receipt` says so.
+    /// Never blocks: what the socket doesn't take waits in the outbox.
+    pub fn push(self: &Arc<Self>, batch: &Batch, from: usize, receipt: Option<Receipt>) {
+        self.act(|outbox, socket| outbox.push(socket, batch, from, receipt));
+    }
+
+    /// Sends the reply to a successful login, in a write of its own. A roster can be long: it doesn't count
+    /// against the backlog.
+    pub fn push_roster(self: &Arc<Self>, line: Line) {
+        self.act(|outbox, socket| {
+            outbox.allow_more(line.len());
+            outbox.push_alone(socket, line);
+        });
+    }
+
+    /// Tries again to send what waits. A connection that is still behind after this has not announced itself
+    /// again; one that is not will, when it falls behind anew.
+    pub fn retry(self: &Arc<Self>) -> Retry {
+        self.act(
+            |outbox, socket| match (outbox.flush(socket), outbox.is_behind()) {
+                (_, false) => Retry::CaughtUp,
+                (true, true) => Retry::Advanced,
+                (false, true) => Retry::Stuck,
+            },
+        )
+    }
+
+    /// Frames all further output in the client's own way.
+    pub fn set_framing(&self, framing: Framing) {
+        self.outbox.lock().set_framing(framing);
+    }
+
+    /// Opens a receipt that this connection is owed for a message to `friend`.
+    pub fn open_receipt(self: &Arc<Self>, friend: &NameKey, shown: &str) -> Receipt {
+        let ticket = self.outbox.lock().ledger().open(friend, shown);
+        Receipt {
+            sender: Arc::downgrade(self),
+            friend: friend.clone(),
+            ticket,
+            is_settled: false,
+        }
+    }
+
+    /// Ends the connection at once; its own thread wakes up and leaves. The first reason given stays.
+    pub fn end(self: &Arc<Self>, reason: EndReason) {
+        self.act(|outbox, _| outbox.end(reason));
+    }
+
+    /// Sends a last line and takes nothing more. The socket is shut for writing once all is sent.
+    pub fn say_goodbye(self: &Arc<Self>, message: &ServerMessage<'_>) {
+        self.act(|outbox, socket| {
+            outbox.settle_all(socket, Err("the server stops"));
+            outbox.push(socket, &message.to_line().into(), 0, None);
+            outbox.finish(socket);
+        });
+    }
+
+    /// The one way to the outbox: runs `action` under the lock, then does what must not be done under it.
+    fn act<R>(self: &Arc<Self>, action: impl FnOnce(&mut Outbox, &TcpStream) -> R) -> R {
+        let (result, decided) = self.act_once(action);
+        // Settling a receipt sends to its sender, which may decide receipts in turn. They are worked off one
+        // after another: recursion could go as deep as there are connections.
+        let mut decided = std::collections::VecDeque::from(decided);
+        while let Some((receipt, verdict)) = decided.pop_front() {
+            if let Some(sender) = receipt.into_sender() {
+                let (connection, receipt) = sender;
+                let ((), more) =
+                    connection.act_once(|outbox, socket| outbox.settle(socket, &receipt, verdict));
+                decided.extend(more);
+            }
+        }
+        result
+    }
+
+    fn act_once<R>(
+        self: &Arc<Self>,
+        action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
+    ) -> (R, Vec<(Receipt, Verdict)>) {
+        let mut outbox = self.outbox.lock();
+        let (was_behind, had_ended, was_shut) = (
+            outbox.is_behind(),
+            outbox.ended().is_some(),
+            outbox.is_shut(),
+        );
+        let result = action(&mut outbox, &self.socket);
+        let falls_behind = !was_behind && outbox.is_behind();
+        let ends = !had_ended && outbox.ended().is_some();
+        let shuts = !was_shut && outbox.is_shut();
+        let may_wake = ends || outbox.is_settled();
+        let decided = outbox.take_decided();
+        drop(outbox);
+
+        if ends {
+            // Wakes the thread that reads. A socket that is already down needs no waking.
+            let _ = self.socket.shutdown(Shutdown::Both);
+        } else if shuts {
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+        if may_wake {
+            self.wake.notify_all();
+        }
+        if falls_behind {
+            // The laggards' thread lives as long as the server; after that nobody is waited for.
+            let _ = self.laggards.send(Arc::clone(self));
+        }
+        (result, decided)
+    }
+
+    /// Waits for `duration`, or until the connection has ended. True if it has.
+    pub fn pause(self: &Arc<Self>, duration: Duration) -> bool {
+        let deadline = Instant::now() + duration;
+        loop {
+            let mut outbox = self.outbox.lock();
+            let glance = deadline.min(Instant::now() + GLANCE);
+            while outbox.ended().is_none() && !self.wake.wait_until(&mut outbox, glance).timed_out()
+            {
+            }
+            if outbox.ended().is_some() {
+                return true;
+            }
+            drop(outbox);
+            // Nobody reads meanwhile, so a failed connection would go unnoticed.
+            if !matches!(self.socket.take_error(), Ok(None)) {
+                self.end(EndReason::Lost);
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+        }
+    }
+
+    /// Ends the outgoing side politely: waits until all is sent and every receipt owed has come, for `patience`
+    /// at most, decides what is left, and waits a moment for the client to close.
+    pub fn linger(self: &Arc<Self>, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        self.wait_until(deadline, Outbox::is_settled);
+        self.act(|outbox, socket| {
+            outbox.settle_all(
+                socket,
+                Err("you logged out before the message could be delivered"),
+            );
+            outbox.finish(socket);
+        });
+        self.wait_until(deadline, Outbox::is_shut);
+        if self.outbox.lock().is_shut() {
+            self.drain(Instant::now() + FAREWELL);
+        }
+    }
+
+    fn wait_until(&self, deadline: Instant, condition: impl Fn(&Outbox) -> bool) {
+        let mut outbox = self.outbox.lock();
+        while outbox.ended().is_none() && !condition(&outbox) {
+            if self.wake.wait_until(&mut outbox, deadline).timed_out() {
+                break;
+            }
+        }
+    }
+
+    /// Reads and throws away what still comes, until the client closes.
+    fn drain(&self, deadline: Instant) {
+        let mut scrap = [0; 2048];
+        while matches!(
+            socket::receive(&self.socket, &mut scrap, Some(deadline)),
+            Ok(1..)
+        ) {}
+    }
+
+    /// Gives up what can't be sent any more. The connection's own thread calls it last.
+    pub fn close(self: &Arc<Self>, reason: EndReason) {
+        self.end(reason);
+        self.act(|outbox, _| outbox.clear());
+    }
+}
+
+/// What came of [`Connection::retry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing waits any more, or the connection has ended.
+    CaughtUp,
+    /// The socket took something, not all.
+    Advanced,
+    /// The socket took nothing.
+    Stuck,
+}
+
+/// A receipt that is owed to the sender of a private message. Whoever drops it undecided has not delivered.
+#[derive(Debug)]
+pub struct Receipt {
+    /// Weak, because a receipt may wait in a slow friend's queue long after its sender has gone.
+    sender: Weak<Connection>,
+    friend: NameKey,
+    ticket: u64,
+    is_settled: bool,
+}
+
+impl Receipt {
+    /// Who the message was for.
+    pub fn friend(&self) -> &NameKey {
+        &self.friend
+    }
+
+    /// Which message it was.
+    pub fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    /// Decides the receipt. Must not be called while an outbox is locked.
+    pub fn settle(self, verdict: Verdict) {
+        if let Some((sender, receipt)) = self.into_sender() {
+            sender.act(|outbox, socket| outbox.settle(socket, &receipt, verdict));
+        }
+    }
+
+    fn into_sender(mut self) -> Option<(Arc<Connection>, Receipt)> {
+        self.is_settled = true;
+        self.sender.upgrade().map(|sender| (sender, self))
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if !self.is_settled
+            && let Some(sender) = self.sender.upgrade()
+        {
+            sender.act(|outbox, socket| {
+                outbox.settle(socket, self, Err("the message was not delivered"))
+            });
+        }
+    }
+}
+
+/// The incoming side of a connection, for its own thread.
+#[derive(Debug)]
+pub struct Receiver {
+    connection: Arc<Connection>,
+    /// Empty unless the connection is encrypted.
+    ciphertext: Vec<u8>,
+    deadline: Option<Instant>,
+    /// Bytes that came through the socket since [`take_received`](Self::take_received).
+    received: usize,
+}
+
+impl Receiver {
+    /// The incoming side of `connection`; there must be only one.
+    pub fn new(connection: Arc<Connection>) -> Receiver {
+        Receiver {
+            connection,
+            ciphertext: Vec::new(),
+            deadline: None,
+            received: 0,
+        }
+    }
+
+    /// Lets every wait end at `deadline`, with an error of kind `TimedOut`.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        if deadline.is_none() && self.deadline.is_some() {
+            socket::forget_deadline(&self.connection.socket)?;
+        }
+        self.deadline = deadline;
+        Ok(())
+    }
+
+    /// How many bytes came through the socket since the last call.
+    pub fn take_received(&mut self) -> usize {
+        std::mem::take(&mut self.received)
+    }
+
+    /// Brings the TLS handshake to its end. Nothing to do on a plain connection.
+    ///
+    /// `is_hello` looks at the very first bytes and says whether they can be TLS at all.
+    pub fn handshake(&mut self, is_hello: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+        if !self.connection.is_tls() {
+            return Ok(());
+        }
+        let mut is_first = true;
+        loop {
+            let count = self.read_ciphertext()?;
+            let bytes = &self.ciphertext[..count];
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if is_first && !is_hello(bytes) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            is_first = false;
+            let progress = self.connection.act(|outbox, socket| {
+                let Some(tls) = outbox.tls() else {
+                    return Ok(Progress::Closed);
+                };
+                tls.feed(bytes);
+                let progress = tls.handshake();
+                outbox.flush(socket);
+                progress
+            })?;
+            match progress {
+                Progress::Done(_) => return Ok(()),
+                Progress::NeedsInput => {}
+                Progress::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+
+    /// Reads into `buffer` what has come, waiting for it. 0 means that the client will send no more.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.connection.is_tls() {
+            let count = socket::receive(&self.connection.socket, buffer, self.deadline)?;
+            self.received += count;
+            return Ok(count);
+        }
+        loop {
+            let connection = Arc::clone(&self.connection);
+            let progress = connection.act(|outbox, socket| {
+                let progress = outbox
+                    .tls()
+                    .map_or(Ok(Progress::Closed), |tls| tls.read(buffer));
+                // TLS may have something to say of its own, an alert or an answer to a key update.
+                if !outbox.is_behind() {
+                    return progress;
+                }
+                outbox.flush(socket);
+                progress
+            })?;
+            match progress {
+                Progress::Done(count) => return Ok(count),
+                Progress::Closed => return Ok(0),
+                Progress::NeedsInput => {}
+            }
+            let count = self.read_ciphertext()?;
+            if count == 0 {
+                return Ok(0);
+            }
+            let bytes = &self.ciphertext[..count];
+            self.connection.act(|outbox, _| {
+                if let Some(tls) = outbox.tls() {
+                    tls.feed(bytes);
+                }
+            });
+        }
+    }
+
+    fn read_ciphertext(&mut self) -> io::Result<usize> {
+        self.ciphertext.resize(CIPHERTEXT_BUFFER, 0);
+        let count = socket::receive(&self.connection.socket, &mut self.ciphertext, self.deadline)?;
+        self.received += count;
+        Ok(count)
+    }
+}

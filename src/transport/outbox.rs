@@ -1,0 +1,390 @@
+//! A connection's outgoing side: what waits to be sent, the TLS state, and how it ends.
+//!
+//! An [`Outbox`] is plain data without a lock or a thread: [`Connection`](super::Connection) puts one behind a
+//! mutex. Nothing here blocks.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use super::batch::Batch;
+use super::connection::{EndReason, Receipt};
+use super::ledger::{Ledger, Verdict};
+use super::socket::Sink;
+use super::tls::Tls;
+use crate::sync::Arc;
+use crate::wire::frame::Framing;
+use crate::wire::message::Line;
+
+/// Slices that one vectored send takes at most.
+const MAX_SLICES: usize = 32;
+
+/// Plaintext that is encrypted before the ciphertext is sent, at most, in bytes: four TLS records.
+const SEALED_AT_ONCE: usize = 64 << 10;
+
+/// What [`Outbox::flush`] sends at most before it lets others have the lock, in bytes.
+const FLUSHED_AT_ONCE: usize = 256 << 10;
+
+/// What a queued chunk costs beyond its bytes, counted against the backlog so that many tiny messages can't take
+/// much more memory than few large ones.
+const CHUNK_OVERHEAD: usize = 128;
+
+/// What waits to be sent through one connection.
+#[derive(Debug)]
+pub struct Outbox {
+    /// What the socket has not taken yet. In front of it is the ciphertext in `tls`.
+    queue: VecDeque<Chunk>,
+    /// The cost of `queue`: bytes and overhead.
+    queued: usize,
+    tls: Option<Box<Tls>>,
+    /// Receipts of messages that are encrypted, but whose ciphertext is not all sent.
+    sealed: Vec<Receipt>,
+    /// Receipts that are decided, for whoever holds the lock to settle once it is released: settling takes the
+    /// lock of another outbox.
+    decided: Vec<(Receipt, Verdict)>,
+    /// The receipts that this connection is itself owed.
+    ledger: Ledger,
+    framing: Framing,
+    /// The largest backlog, in bytes.
+    limit: usize,
+    stage: Stage,
+    ended: Option<EndReason>,
+}
+
+/// How far the outgoing side has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Takes what it is given.
+    Open,
+    /// Takes nothing more; what is queued still goes out.
+    Finishing,
+    /// The same, and TLS has said goodbye.
+    Notified,
+    /// Everything was sent; the socket is to be shut for writing.
+    Shut,
+}
+
+/// Bytes in the queue: those of `data` from `next` on.
+#[derive(Debug)]
+struct Chunk {
+    data: Arc<[u8]>,
+    next: usize,
+    /// Whether the bytes must leave in a write of their own.
+    alone: bool,
+    /// Rides with the last byte.
+    receipt: Option<Receipt>,
+}
+
+impl Chunk {
+    fn rest(&self) -> &[u8] {
+        &self.data[self.next..]
+    }
+}
+
+impl Outbox {
+    /// An outbox with nothing in it, that may hold `limit` bytes.
+    pub fn new(tls: Option<Tls>, limit: usize) -> Outbox {
+        Outbox {
+            queue: VecDeque::new(),
+            queued: 0,
+            tls: tls.map(Box::new),
+            sealed: Vec::new(),
+            decided: Vec::new(),
+            ledger: Ledger::default(),
+            framing: Framing::Stream,
+            limit,
+            stage: Stage::Open,
+            ended: None,
+        }
+    }
+
+    /// Frames all further output in the client's own way.
+    pub fn set_framing(&mut self, framing: Framing) {
+        self.framing = framing;
+    }
+
+    /// The TLS state, for the reading side.
+    pub fn tls(&mut self) -> Option<&mut Tls> {
+        self.tls.as_deref_mut()
+    }
+
+    /// Why the connection has ended, if it has.
+    pub fn ended(&self) -> Option<EndReason> {
+        self.ended
+    }
+
+    /// Whether something waits to be sent.
+    pub fn is_behind(&self) -> bool {
+        self.unsent() > 0 && self.ended.is_none()
+    }
+
+    /// Whether nothing waits to be sent and no receipt is owed.
+    pub fn is_settled(&self) -> bool {
+        self.unsent() == 0 && self.ledger.owed() == 0
+    }
+
+    /// Whether everything was sent that ever will be.
+    pub fn is_shut(&self) -> bool {
+        self.stage == Stage::Shut
+    }
+
+    fn unsent(&self) -> usize {
+        self.queued + self.tls.as_ref().map_or(0, |tls| tls.outgoing().len())
+    }
+
+    /// Lets this many bytes more wait: the roster of a large class is no sign of a slow reader.
+    pub fn allow_more(&mut self, bytes: usize) {
+        self.limit += bytes;
+    }
+
+    /// Sends the lines of `batch` from offset `from` on, as far as `sink` takes them now, and queues the rest.
+    ///
+    /// While something is queued already, the new lines only join it: sending older bytes is left to
+    /// [`flush`](Self::flush), so that a slow client costs whoever sends to it no system call.
+    pub fn push(&mut self, sink: &impl Sink, batch: &Batch, from: usize, receipt: Option<Receipt>) {
+        self.push_chunk(sink, batch, from, false, receipt);
+    }
+
+    /// Like [`push`](Self::push) for a whole line that must leave in a write of its own.
+    pub fn push_alone(&mut self, sink: &impl Sink, line: Line) {
+        self.push_chunk(sink, &line.into(), 0, true, None);
+    }
+
+    fn push_chunk(
+        &mut self,
+        sink: &impl Sink,
+        batch: &Batch,
+        from: usize,
+        alone: bool,
+        receipt: Option<Receipt>,
+    ) {
+        if self.stage != Stage::Open || self.ended.is_some() {
+            self.decided.extend(receipt.map(|receipt| (receipt, GONE)));
+            return;
+        }
+        let (batch, from) = match self.framing {
+            Framing::Stream => (batch, from),
+            Framing::Prefixed => batch.prefixed(from),
+        };
+        let bytes = &batch.bytes()[from..];
+        let was_behind = self.is_behind();
+        let mut sent = 0;
+        if !was_behind && self.tls.is_none() {
+            match take_now(sink, &[IoSlice::new(bytes)]) {
+                Ok(count) => sent = count,
+                Err(error) => self.end(EndReason::of(&error)),
+            }
+            if sent == bytes.len() {
+                self.decided
+                    .extend(receipt.map(|receipt| (receipt, Ok(()))));
+                return;
+            }
+        }
+        let chunk = Chunk {
+            data: batch.shared(),
+            next: from + sent,
+            alone,
+            receipt,
+        };
+        self.queued += chunk.rest().len() + CHUNK_OVERHEAD;
+        self.queue.push_back(chunk);
+        if !was_behind && self.tls.is_some() {
+            self.flush(sink);
+        }
+        if self.unsent() > self.limit {
+            self.end(EndReason::Slow);
+        }
+    }
+
+    /// Tries to send what waits. True if the sink took anything.
+    pub fn flush(&mut self, sink: &impl Sink) -> bool {
+        let mut total = 0;
+        while total < FLUSHED_AT_ONCE && self.ended.is_none() {
+            let sent = if self.tls.is_some() {
+                self.send_sealed(sink)
+            } else {
+                self.send_queued(sink)
+            };
+            match sent {
+                Ok(0) => break,
+                Ok(count) => total += count,
+                Err(error) => self.end(EndReason::of(&error)),
+            }
+        }
+        if self.unsent() == 0 && self.ended.is_none() {
+            self.advance_stage(sink);
+        }
+        total > 0
+    }
+
+    /// Sends from the queue as it is.
+    fn send_queued(&mut self, sink: &impl Sink) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let mut count = 0;
+        for chunk in self.queue.iter().take(MAX_SLICES) {
+            if count > 0 && (chunk.alone || self.queue[0].alone) {
+                break;
+            }
+            slices[count] = IoSlice::new(chunk.rest());
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        let sent = take_now(sink, &slices[..count])?;
+        let mut rest = sent;
+        while rest > 0 {
+            let taken = self.take_from_queue(rest, |_| Ok(()))?;
+            rest -= taken.0;
+            self.decided
+                .extend(taken.1.map(|receipt| (receipt, Ok(()))));
+        }
+        Ok(sent)
+    }
+
+    /// Encrypts from the queue, unless ciphertext waits, and sends ciphertext.
+    fn send_sealed(&mut self, sink: &impl Sink) -> io::Result<usize> {
+        let Some(mut tls) = self.tls.take() else {
+            return Ok(0);
+        };
+        let result = self.seal_and_send(sink, &mut tls);
+        self.tls = Some(tls);
+        result
+    }
+
+    fn seal_and_send(&mut self, sink: &impl Sink, tls: &mut Tls) -> io::Result<usize> {
+        if tls.outgoing().is_empty() {
+            let alone = self.queue.front().is_some_and(|chunk| chunk.alone);
+            let mut sealed = 0;
+            while sealed < SEALED_AT_ONCE {
+                let next_alone = self.queue.front().is_some_and(|chunk| chunk.alone);
+                if self.queue.is_empty() || sealed > 0 && next_alone != alone {
+                    break;
+                }
+                let (taken, receipt) =
+                    self.take_from_queue(SEALED_AT_ONCE - sealed, |bytes| tls.seal(bytes))?;
+                sealed += taken;
+                self.sealed.extend(receipt);
+            }
+        }
+        if tls.outgoing().is_empty() {
+            return Ok(0);
+        }
+        let sent = take_now(sink, &[IoSlice::new(tls.outgoing())])?;
+        tls.sent(sent);
+        if tls.outgoing().is_empty() {
+            self.decided
+                .extend(self.sealed.drain(..).map(|receipt| (receipt, Ok(()))));
+        }
+        Ok(sent)
+    }
+
+    /// Shows up to `most` bytes of the first chunk to `consume` and takes them off the queue. Returns how many
+    /// these were, and the receipt if they were the chunk's last.
+    fn take_from_queue(
+        &mut self,
+        most: usize,
+        consume: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> io::Result<(usize, Option<Receipt>)> {
+        let Some(chunk) = self.queue.front_mut() else {
+            return Ok((most, None));
+        };
+        let count = chunk.rest().len().min(most);
+        consume(&chunk.rest()[..count])?;
+        chunk.next += count;
+        self.queued -= count;
+        if !chunk.rest().is_empty() {
+            return Ok((count, None));
+        }
+        self.queued -= CHUNK_OVERHEAD;
+        Ok((
+            count,
+            self.queue.pop_front().and_then(|chunk| chunk.receipt),
+        ))
+    }
+
+    /// Notes that a receipt is owed to this connection; see [`Ledger::open`].
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// Sends the receipts that become due by this decision; see [`Ledger::settle`].
+    pub fn settle(&mut self, sink: &impl Sink, receipt: &Receipt, verdict: Verdict) {
+        let mut due = Vec::new();
+        self.ledger
+            .settle(receipt.friend(), receipt.ticket(), verdict, |line| {
+                due.push(line)
+            });
+        for line in due {
+            self.push(sink, &line.into(), 0, None);
+        }
+    }
+
+    /// Decides all receipts that are owed to this connection, and sends them.
+    pub fn settle_all(&mut self, sink: &impl Sink, verdict: Verdict) {
+        let mut due = Vec::new();
+        self.ledger.settle_all(verdict, |line| due.push(line));
+        for line in due {
+            self.push(sink, &line.into(), 0, None);
+        }
+    }
+
+    /// Takes nothing more from now on. When all that is queued was sent, TLS says goodbye, and the socket is to
+    /// be shut for writing.
+    pub fn finish(&mut self, sink: &impl Sink) {
+        if self.stage == Stage::Open {
+            self.stage = Stage::Finishing;
+            self.flush(sink);
+        }
+    }
+
+    fn advance_stage(&mut self, sink: &impl Sink) {
+        match self.stage {
+            Stage::Finishing => {
+                self.stage = Stage::Notified;
+                if let Some(tls) = &mut self.tls {
+                    tls.close_notify();
+                }
+                self.flush(sink);
+            }
+            Stage::Notified => self.stage = Stage::Shut,
+            Stage::Open | Stage::Shut => {}
+        }
+    }
+
+    /// Ends the connection: nothing more is sent. The first reason given stays.
+    pub fn end(&mut self, reason: EndReason) {
+        self.ended.get_or_insert(reason);
+    }
+
+    /// Takes the receipts that were decided since the last call. They must be settled without this outbox's lock.
+    pub fn take_decided(&mut self) -> Vec<(Receipt, Verdict)> {
+        std::mem::take(&mut self.decided)
+    }
+
+    /// Throws away all that waits, when the connection's own thread is done with it. Messages in the queue were
+    /// not delivered, and whoever is still owed a receipt here has gone.
+    pub fn clear(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        self.queued = 0;
+        let unsent = queue.into_iter().filter_map(|chunk| chunk.receipt);
+        self.decided.extend(
+            self.sealed
+                .drain(..)
+                .chain(unsent)
+                .map(|receipt| (receipt, GONE)),
+        );
+        self.ledger = Ledger::default();
+        self.tls = None;
+    }
+}
+
+/// What a receipt says when the receiver's connection ended before the message was written to it.
+const GONE: Verdict = Err("the connection of this user ended before the message could be sent");
+
+/// `send_now`, with nothing taken in place of `WouldBlock`.
+fn take_now(sink: &impl Sink, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match sink.send_now(slices) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        other => other,
+    }
+}

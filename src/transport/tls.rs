@@ -1,0 +1,178 @@
+//! TLS over an in-memory pipe.
+//!
+//! OpenSSL's state serves both directions, so reading and writing can't each have a thread of their own if the
+//! reader blocks inside it. Here it never touches the socket: ciphertext is put into a pipe by whoever read it
+//! and taken out by whoever sends it. Only the cryptography happens under the connection's lock.
+
+use std::io::{self, Read, Write};
+
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{
+    ErrorCode, Ssl, SslAcceptor, SslContext, SslMethod, SslOptions, SslSessionCacheMode, SslStream,
+    SslVersion,
+};
+use openssl::x509::X509;
+
+/// An `outgoing` buffer that has grown past this many bytes is given back once it is empty.
+const KEPT_CAPACITY: usize = 16 << 10;
+
+/// The settings that all TLS connections share: versions 1.2 and 1.3 with the ciphers that Mozilla's guidelines
+/// call intermediate, no renegotiation, and no resumption, which a chat that stays connected has no use for.
+pub fn context(certificates: &[X509], key: &PKey<Private>) -> Result<SslContext, ErrorStack> {
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    builder.set_options(SslOptions::NO_RENEGOTIATION | SslOptions::NO_TICKET);
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    builder.set_num_tickets(0)?;
+    if let Some((own, chain)) = certificates.split_first() {
+        builder.set_certificate(own)?;
+        for certificate in chain {
+            builder.add_extra_chain_cert(certificate.clone())?;
+        }
+    }
+    builder.set_private_key(key)?;
+    builder.check_private_key()?;
+    Ok(builder.build().into_context())
+}
+
+/// The server's side of one TLS connection.
+#[derive(Debug)]
+pub struct Tls {
+    stream: SslStream<Pipe>,
+}
+
+/// What came of an attempt to read or to go on with the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The handshake is complete, or this many bytes were read.
+    Done(usize),
+    /// More ciphertext is needed.
+    NeedsInput,
+    /// The peer has said that it will send no more.
+    Closed,
+}
+
+/// Ciphertext on its way between the socket and OpenSSL.
+#[derive(Debug, Default)]
+struct Pipe {
+    incoming: Vec<u8>,
+    /// How much of `incoming` OpenSSL has taken.
+    taken: usize,
+    outgoing: Vec<u8>,
+    /// How much of `outgoing` was sent.
+    sent: usize,
+}
+
+impl Tls {
+    /// A connection on which nothing has happened yet.
+    pub fn new(context: &SslContext) -> Result<Tls, ErrorStack> {
+        let ssl = Ssl::new(context)?;
+        Ok(Tls {
+            stream: SslStream::new(ssl, Pipe::default())?,
+        })
+    }
+
+    /// Hands over ciphertext that came from the socket.
+    pub fn feed(&mut self, ciphertext: &[u8]) {
+        let pipe = self.stream.get_mut();
+        if pipe.taken == pipe.incoming.len() {
+            pipe.incoming.clear();
+            pipe.taken = 0;
+        }
+        pipe.incoming.extend_from_slice(ciphertext);
+    }
+
+    /// Goes on with the handshake as far as what was fed allows.
+    pub fn handshake(&mut self) -> io::Result<Progress> {
+        let result = self.stream.accept().map(|()| 0);
+        self.progress(result)
+    }
+
+    /// Decrypts into `buffer` as much as what was fed allows.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
+        let result = self.stream.ssl_read(buffer);
+        self.progress(result)
+    }
+
+    fn progress(&mut self, result: Result<usize, openssl::ssl::Error>) -> io::Result<Progress> {
+        match result {
+            Ok(count) => Ok(Progress::Done(count)),
+            Err(error) if error.code() == ErrorCode::WANT_READ => {
+                let pipe = self.stream.get_mut();
+                if pipe.taken == pipe.incoming.len() {
+                    // Idle connections are many: none keeps a buffer.
+                    pipe.incoming = Vec::new();
+                    pipe.taken = 0;
+                }
+                Ok(Progress::NeedsInput)
+            }
+            Err(error) if error.code() == ErrorCode::ZERO_RETURN => Ok(Progress::Closed),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Encrypts all of `plaintext` into [`outgoing`](Self::outgoing).
+    pub fn seal(&mut self, mut plaintext: &[u8]) -> io::Result<()> {
+        while !plaintext.is_empty() {
+            let count = self.stream.ssl_write(plaintext).map_err(io::Error::other)?;
+            plaintext = &plaintext[count..];
+        }
+        Ok(())
+    }
+
+    /// Tells the peer that nothing more will come (RFC 8446, section 6.1).
+    pub fn close_notify(&mut self) {
+        // It only adds an alert to the pipe; a connection that is not far enough for one just has none.
+        let _ = self.stream.shutdown();
+    }
+
+    /// Ciphertext that waits to be sent.
+    pub fn outgoing(&self) -> &[u8] {
+        let pipe = self.stream.get_ref();
+        &pipe.outgoing[pipe.sent..]
+    }
+
+    /// Tells that the first `count` bytes of [`outgoing`](Self::outgoing) were sent.
+    pub fn sent(&mut self, count: usize) {
+        let pipe = self.stream.get_mut();
+        pipe.sent += count;
+        if pipe.sent == pipe.outgoing.len() {
+            pipe.sent = 0;
+            if pipe.outgoing.capacity() > KEPT_CAPACITY {
+                pipe.outgoing = Vec::new();
+            } else {
+                pipe.outgoing.clear();
+            }
+        }
+    }
+
+    /// Version and cipher, for the log.
+    pub fn describe(&self) -> &'static str {
+        self.stream.ssl().version_str()
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = &self.incoming[self.taken..];
+        if rest.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.taken += count;
+        Ok(count)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.outgoing.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

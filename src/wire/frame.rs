@@ -1,0 +1,623 @@
+//! Cuts the bytes of a connection into frames, one JSON object each.
+//!
+//! The published protocol says only that JSON goes over a socket. TCP delivers a stream of bytes, so a frame may
+//! arrive split anywhere, or many may arrive at once. A [`FrameReader`] accepts both, in either of two framings:
+//!
+//! * [`Framing::Stream`]: objects follow one another, with or without white space between them; the closing
+//!   brace ends a frame.
+//! * [`Framing::Prefixed`]: each object comes after its length, four bytes, big-endian. It is chosen once, by a
+//!   first byte of `0x00`, which can start neither an object nor white space.
+//!
+//! The reader also settles what `serde_json` leaves open in values that it skips: depth of nesting, raw control
+//! characters, lone surrogates and UTF-8. Whether the rest is JSON is for the parser to say.
+
+use std::fmt;
+
+/// Deepest nesting of arrays and objects in a frame. 100 levels are promised; past this is a syntax error.
+pub const MAX_NESTING: u32 = 128;
+
+/// No frame may reach this many bytes, whatever the settings: a length prefix begins with `0x00`.
+pub const FRAME_CEILING: usize = 16 << 20;
+
+/// How much a connection that sends little is ready to read at once, in bytes.
+const SMALL_BUFFER: usize = 2 << 10;
+
+/// How much a connection that sends much is ready to read at once, in bytes. Only a frame larger than this makes
+/// the buffer grow further.
+const LARGE_BUFFER: usize = 64 << 10;
+
+/// The way in which a client marks the ends of its frames, and the server those that it sends to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Objects one after another; the server ends each of its own with a newline.
+    Stream,
+    /// A four-byte big-endian length before each object.
+    Prefixed,
+}
+
+/// Why the bytes of a connection can't be cut into frames any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// The first bytes are a TLS handshake on the plain port.
+    TlsHello,
+    /// The first bytes are an HTTP request.
+    Http,
+    /// The first bytes start neither framing; the text is a guess at the cause.
+    UnknownStart(&'static str),
+    /// Something other than `{` where an object should begin.
+    NotAnObject,
+    /// The frame exceeds the limit, given in bytes.
+    TooLarge(usize),
+    /// A length prefix that can't be; the text is a guess at the cause.
+    BadPrefix(&'static str),
+    /// The frame is not UTF-8.
+    NotUtf8,
+    /// Arrays and objects are nested deeper than [`MAX_NESTING`].
+    TooDeep,
+    /// A control character stands in a string without an escape.
+    RawControlCharacter,
+    /// A string has a `\u` escape that is malformed or is half of a surrogate pair.
+    BadEscape,
+    /// A length-prefixed frame holds more, or less, than one object.
+    NotOneObject,
+}
+
+impl FrameError {
+    /// Whether the client speaks another protocol, which is closed without a word so that a web page, for one,
+    /// learns nothing and can say nothing.
+    pub fn is_other_protocol(self) -> bool {
+        matches!(self, FrameError::TlsHello | FrameError::Http)
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::TlsHello => {
+                f.write_str("this looks like a TLS handshake; TLS has a port of its own")
+            }
+            FrameError::Http => f.write_str("this looks like an HTTP request"),
+            FrameError::UnknownStart(guess) => {
+                write!(
+                    f,
+                    "a connection starts with a JSON object or with a 4-byte big-endian length; {guess}"
+                )
+            }
+            FrameError::NotAnObject => {
+                f.write_str("each message is a JSON object and begins with '{'")
+            }
+            FrameError::TooLarge(limit) => write!(f, "the message is longer than {limit} bytes"),
+            FrameError::BadPrefix(guess) => write!(f, "bad length prefix: {guess}"),
+            FrameError::NotUtf8 => f.write_str("the message is not UTF-8"),
+            FrameError::TooDeep => {
+                write!(f, "the message is nested deeper than {MAX_NESTING} levels")
+            }
+            FrameError::RawControlCharacter => {
+                f.write_str("a control character in a string must be escaped, a newline as \\n")
+            }
+            FrameError::BadEscape => {
+                f.write_str("a \\u escape in a string is malformed or is half of a pair")
+            }
+            FrameError::NotOneObject => {
+                f.write_str("a length-prefixed frame holds exactly one JSON object")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+/// Collects the bytes of one connection and hands out whole frames.
+///
+/// The caller reads from its socket into [`space`](Self::space), says how much came with
+/// [`filled`](Self::filled), and takes frames with [`next_frame`](Self::next_frame) until there is none.
+#[derive(Debug)]
+pub struct FrameReader {
+    /// Bytes `start..end` are unread; what comes behind `end` is free.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// How the client frames, once its first byte has told.
+    framing: Option<Framing>,
+    /// Where the scan of the frame that begins at `start` stands. Only used with [`Framing::Stream`].
+    scanner: Scanner,
+    /// Whether the last read filled all the space it was given.
+    was_full: bool,
+    /// How many bytes the last read brought.
+    last_read: usize,
+}
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        FrameReader::new()
+    }
+}
+
+impl FrameReader {
+    /// A reader for a connection that has not sent a byte yet.
+    pub fn new() -> FrameReader {
+        FrameReader {
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            framing: None,
+            scanner: Scanner::default(),
+            was_full: false,
+            last_read: 0,
+        }
+    }
+
+    /// The framing that the client has chosen, or `None` while its first bytes don't tell.
+    pub fn framing(&mut self) -> Result<Option<Framing>, FrameError> {
+        if self.framing.is_none()
+            && let Some((framing, skip)) = detect_framing(&self.buffer[self.start..self.end])?
+        {
+            self.start += skip;
+            self.framing = Some(framing);
+        }
+        Ok(self.framing)
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub fn is_inside_frame(&self) -> bool {
+        self.start < self.end
+    }
+
+    /// Room for the next read, never empty. It is small while a connection sends little, because ten thousand
+    /// idle connections each keep one.
+    pub fn space(&mut self) -> &mut [u8] {
+        let unread = self.end - self.start;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, unread);
+        }
+        let size = self.buffer.len();
+        let wanted = if unread == size {
+            (size * 2).max(SMALL_BUFFER)
+        } else if self.was_full && size < LARGE_BUFFER {
+            size * 2
+        } else if unread == 0 && size > SMALL_BUFFER && self.last_read < SMALL_BUFFER / 2 {
+            SMALL_BUFFER
+        } else {
+            size
+        };
+        if wanted < size {
+            self.buffer = vec![0; wanted];
+        } else {
+            self.buffer.resize(wanted, 0);
+        }
+        self.was_full = false;
+        &mut self.buffer[unread..]
+    }
+
+    /// Tells that the first `count` bytes of [`space`](Self::space) were read.
+    pub fn filled(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.buffer.len());
+        self.was_full = self.end == self.buffer.len();
+        self.last_read = count;
+    }
+
+    /// The next whole frame, or `None` when more bytes are needed. After an error the stream can't be trusted:
+    /// the caller must not ask again.
+    ///
+    /// `limit` is the largest frame accepted, in bytes of JSON; it may change from call to call.
+    pub fn next_frame(&mut self, limit: usize) -> Result<Option<&str>, FrameError> {
+        match self.framing()? {
+            None => Ok(None),
+            Some(Framing::Stream) => self.next_object(limit),
+            Some(Framing::Prefixed) => self.next_prefixed(limit),
+        }
+    }
+
+    fn next_object(&mut self, limit: usize) -> Result<Option<&str>, FrameError> {
+        if !self.scanner.is_inside() {
+            let unread = &self.buffer[self.start..self.end];
+            match unread.iter().position(|byte| !is_white_space(*byte)) {
+                Some(skip) => self.start += skip,
+                None => {
+                    self.start = self.end;
+                    return Ok(None);
+                }
+            }
+        }
+        let complete = self.scanner.advance(&self.buffer[self.start..self.end])?;
+        if self.scanner.position > limit {
+            return Err(FrameError::TooLarge(limit));
+        }
+        if !complete {
+            return Ok(None);
+        }
+        let frame = self.start..self.start + self.scanner.position;
+        self.start = frame.end;
+        self.scanner = Scanner::default();
+        std::str::from_utf8(&self.buffer[frame])
+            .map(Some)
+            .map_err(|_| FrameError::NotUtf8)
+    }
+
+    fn next_prefixed(&mut self, limit: usize) -> Result<Option<&str>, FrameError> {
+        let unread = &self.buffer[self.start..self.end];
+        let Some((prefix, rest)) = unread.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let length = u32::from_be_bytes(*prefix) as usize;
+        if length == 0 {
+            return Err(FrameError::BadPrefix(
+                "the length is 0; is it sent as 8 bytes?",
+            ));
+        }
+        if prefix[2..] == *b"{\"" {
+            return Err(FrameError::BadPrefix("is it sent as 2 bytes? It must be 4"));
+        }
+        if length >= FRAME_CEILING {
+            return Err(FrameError::BadPrefix(
+                "the length is out of bounds; is it little-endian?",
+            ));
+        }
+        if length > limit {
+            return Err(FrameError::TooLarge(limit));
+        }
+        if rest.len() < length {
+            return Ok(None);
+        }
+        let body = self.start + 4..self.start + 4 + length;
+        self.start = body.end;
+        let body = self.buffer[body].trim_ascii();
+        let mut scanner = Scanner::default();
+        let complete = scanner.advance(body)?;
+        if !complete || scanner.position != body.len() {
+            return Err(FrameError::NotOneObject);
+        }
+        std::str::from_utf8(body)
+            .map(Some)
+            .map_err(|_| FrameError::NotUtf8)
+    }
+}
+
+/// Tells from the first bytes how a client frames, and how many of them to skip (a byte-order mark). `None` when
+/// the bytes so far don't tell.
+fn detect_framing(bytes: &[u8]) -> Result<Option<(Framing, usize)>, FrameError> {
+    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+    match bytes {
+        [] => Ok(None),
+        [0, ..] => Ok(Some((Framing::Prefixed, 0))),
+        [b'{' | b' ' | b'\t' | b'\r' | b'\n', ..] => Ok(Some((Framing::Stream, 0))),
+        _ if bytes.starts_with(BYTE_ORDER_MARK) => {
+            Ok(Some((Framing::Stream, BYTE_ORDER_MARK.len())))
+        }
+        _ if BYTE_ORDER_MARK.starts_with(bytes) => Ok(None),
+        _ => Err(guess_protocol(bytes)),
+    }
+}
+
+/// Names what starts like this, for the log and for whoever wrote the client.
+fn guess_protocol(bytes: &[u8]) -> FrameError {
+    const HTTP_METHODS: [&[u8]; 10] = [
+        b"GET ",
+        b"POST ",
+        b"PUT ",
+        b"HEAD ",
+        b"DELETE ",
+        b"OPTIONS ",
+        b"CONNECT ",
+        b"TRACE ",
+        b"PATCH ",
+        b"PRI * HTTP",
+    ];
+    if HTTP_METHODS
+        .iter()
+        .any(|method| bytes.starts_with(method) || method.starts_with(bytes))
+    {
+        return FrameError::Http;
+    }
+    match bytes {
+        [0x16] | [0x16, 3, ..] => FrameError::TlsHello,
+        [_, _, 0, 0, 0, 0, 0, 0, ..] => {
+            FrameError::UnknownStart("is the length sent as 8 bytes, little-endian?")
+        }
+        [_, _, 0, 0, ..] => FrameError::UnknownStart("is the length little-endian?"),
+        [_, 0, b'{', ..] => {
+            FrameError::UnknownStart("is the length sent as 2 bytes, little-endian?")
+        }
+        [_, b'{', ..] => FrameError::UnknownStart("is the length sent as 1 byte?"),
+        [b'[', ..] => FrameError::UnknownStart("a JSON array is not a message"),
+        [b'"' | b'\'', ..] => {
+            FrameError::UnknownStart("was the object encoded twice, or printed in quotes?")
+        }
+        [first, ..] if first.is_ascii_graphic() => {
+            FrameError::UnknownStart("this is text, but not a JSON object")
+        }
+        _ => FrameError::UnknownStart("these bytes are neither"),
+    }
+}
+
+/// White space between JSON values (RFC 8259, section 2).
+fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Finds the closing brace of one object without parsing it, and checks what goes inside strings. It can stop
+/// after any byte and go on when more have come.
+#[derive(Debug, Default)]
+struct Scanner {
+    /// Bytes of the frame scanned so far.
+    position: usize,
+    /// Arrays and objects open.
+    depth: u32,
+    state: ScanState,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum ScanState {
+    #[default]
+    OutsideString,
+    InString,
+    /// Behind a backslash.
+    Escape,
+    /// Behind `\u` and `digits` hexadecimal digits worth `value`; `high` if a low surrogate must result.
+    Hex {
+        digits: u8,
+        value: u16,
+        high: bool,
+    },
+    /// Behind a high surrogate: a backslash must follow.
+    WantBackslash,
+    /// Behind a high surrogate and a backslash: a `u` must follow.
+    WantU,
+}
+
+impl Scanner {
+    fn is_inside(&self) -> bool {
+        self.position > 0
+    }
+
+    /// Scans on through `frame`, whose first `position` bytes were seen before. True when the object is complete:
+    /// it is then the first `position` bytes.
+    fn advance(&mut self, frame: &[u8]) -> Result<bool, FrameError> {
+        if !self.is_inside() && frame.first().is_some_and(|byte| *byte != b'{') {
+            return Err(FrameError::NotAnObject);
+        }
+        while let Some(&byte) = frame.get(self.position) {
+            self.position += 1;
+            self.state = match self.state {
+                ScanState::OutsideString => match byte {
+                    b'"' => ScanState::InString,
+                    b'{' | b'[' => {
+                        self.depth += 1;
+                        if self.depth > MAX_NESTING {
+                            return Err(FrameError::TooDeep);
+                        }
+                        ScanState::OutsideString
+                    }
+                    b'}' | b']' => {
+                        self.depth -= 1;
+                        if self.depth == 0 {
+                            return Ok(true);
+                        }
+                        ScanState::OutsideString
+                    }
+                    _ => ScanState::OutsideString,
+                },
+                ScanState::InString => match byte {
+                    b'"' => ScanState::OutsideString,
+                    b'\\' => ScanState::Escape,
+                    0..0x20 => return Err(FrameError::RawControlCharacter),
+                    _ => {
+                        let rest = &frame[self.position..];
+                        let plain = rest
+                            .iter()
+                            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+                        self.position += plain.unwrap_or(rest.len());
+                        ScanState::InString
+                    }
+                },
+                ScanState::Escape if byte == b'u' => ScanState::Hex {
+                    digits: 0,
+                    value: 0,
+                    high: false,
+                },
+                ScanState::Escape => ScanState::InString,
+                ScanState::Hex {
+                    digits,
+                    value,
+                    high,
+                } => {
+                    let digit = char::from(byte).to_digit(16).ok_or(FrameError::BadEscape)?;
+                    let value = value << 4 | digit as u16;
+                    match (digits, value, high) {
+                        (0..3, ..) => ScanState::Hex {
+                            digits: digits + 1,
+                            value,
+                            high,
+                        },
+                        (_, 0xdc00..=0xdfff, true) => ScanState::InString,
+                        (_, _, true) | (_, 0xdc00..=0xdfff, false) => {
+                            return Err(FrameError::BadEscape);
+                        }
+                        (_, 0xd800..=0xdbff, false) => ScanState::WantBackslash,
+                        _ => ScanState::InString,
+                    }
+                }
+                ScanState::WantBackslash if byte == b'\\' => ScanState::WantU,
+                ScanState::WantU if byte == b'u' => ScanState::Hex {
+                    digits: 0,
+                    value: 0,
+                    high: true,
+                },
+                ScanState::WantBackslash | ScanState::WantU => return Err(FrameError::BadEscape),
+            };
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 64 << 10;
+
+    /// Feeds `bytes` in pieces of `step` and collects all that comes out.
+    #[track_caller]
+    fn frames(bytes: &[u8], step: usize) -> (Vec<String>, Option<FrameError>) {
+        let mut reader = FrameReader::new();
+        let mut out = Vec::new();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let space = reader.space();
+            let count = step.min(space.len()).min(rest.len());
+            space[..count].copy_from_slice(&rest[..count]);
+            reader.filled(count);
+            rest = &rest[count..];
+            loop {
+                match reader.next_frame(LIMIT) {
+                    Ok(Some(frame)) => out.push(frame.to_owned()),
+                    Ok(None) => break,
+                    Err(error) => return (out, Some(error)),
+                }
+            }
+        }
+        (out, None)
+    }
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: &[&str]) {
+        for step in [1, 2, 3, 7, bytes.len()] {
+            let (got, error) = frames(bytes, step);
+            assert_eq!(
+                (got.iter().map(String::as_str).collect::<Vec<_>>(), error),
+                (expected.to_vec(), None)
+            );
+        }
+    }
+
+    #[track_caller]
+    fn check_error(bytes: &[u8], expected: FrameError) {
+        for step in [1, 2, bytes.len()] {
+            assert_eq!(frames(bytes, step).1, Some(expected), "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn objects_end_at_their_closing_brace() {
+        check(
+            b"{}{\"a\":{}}\r\n \t{\"b\":\"}\\\"}\"}",
+            &["{}", "{\"a\":{}}", "{\"b\":\"}\\\"}\"}"],
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_once() {
+        check("\u{feff}{}{}".as_bytes(), &["{}", "{}"]);
+        check_error("{}\u{feff}{}".as_bytes(), FrameError::NotAnObject);
+        check_error("\u{feff}\u{feff}{}".as_bytes(), FrameError::NotAnObject);
+    }
+
+    #[test]
+    fn a_first_byte_of_zero_chooses_length_prefixes() {
+        check(b"\0\0\0\x02{}\0\0\0\x05 {} \n", &["{}", "{}"]);
+        check_error(b"\0\0\0\x04{}{}", FrameError::NotOneObject);
+        check_error(b"\0\0\0\x01{", FrameError::NotOneObject);
+        check_error(b"\0\0\0\x02[]", FrameError::NotAnObject);
+        check_error(
+            b"\0\0\0\x00",
+            FrameError::BadPrefix("the length is 0; is it sent as 8 bytes?"),
+        );
+        check_error(b"\0\x01\0\x01", FrameError::TooLarge(LIMIT));
+        check_error(
+            b"\0\0\0\x02{}{\"Co",
+            FrameError::BadPrefix("the length is out of bounds; is it little-endian?"),
+        );
+    }
+
+    #[test]
+    fn only_white_space_may_stand_between_objects() {
+        check_error(b"{},{}", FrameError::NotAnObject);
+        check_error(b"{}\0", FrameError::NotAnObject);
+        check_error(b"\n[1]", FrameError::NotAnObject);
+    }
+
+    #[test]
+    fn strings_are_checked_in_every_key() {
+        check_error(b"{\"x\":\"a\nb\"}", FrameError::RawControlCharacter);
+        check_error(b"{\"x\":\"\\ud800\"}", FrameError::BadEscape);
+        check_error(b"{\"x\":\"\\ud800x\"}", FrameError::BadEscape);
+        check_error(b"{\"x\":\"\\udc00\"}", FrameError::BadEscape);
+        check_error(b"{\"x\":\"\\ud800\\ud800\"}", FrameError::BadEscape);
+        check_error(b"{\"x\":\"\\u00g0\"}", FrameError::BadEscape);
+        check_error(b"{\"x\":\"\xff\"}", FrameError::NotUtf8);
+        check(
+            b"{\"x\":\"\\ud83d\\ude00\\u0000\"}",
+            &["{\"x\":\"\\ud83d\\ude00\\u0000\"}"],
+        );
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| {
+            format!(
+                "{{\"a\":{}{}}}",
+                "[".repeat(depth - 1),
+                "]".repeat(depth - 1)
+            )
+        };
+        check(nested(100).as_bytes(), &[&nested(100)]);
+        check(nested(128).as_bytes(), &[&nested(128)]);
+        check_error(nested(129).as_bytes(), FrameError::TooDeep);
+    }
+
+    #[test]
+    fn the_limit_counts_the_bytes_of_one_object() {
+        let fits = format!("{{\"a\":\"{}\"}}", "x".repeat(LIMIT - 8));
+        assert_eq!(fits.len(), LIMIT);
+        check(format!("  {fits}  {fits}").as_bytes(), &[&fits, &fits]);
+        check_error(
+            format!(" {fits} {{\"a\":\"{}\"}}", "x".repeat(LIMIT - 7)).as_bytes(),
+            FrameError::TooLarge(LIMIT),
+        );
+    }
+
+    #[test]
+    fn other_protocols_are_recognised_by_their_first_byte() {
+        for step in [1, 100] {
+            assert_eq!(
+                frames(b"GET / HTTP/1.1\r\n\r\n{}", step).1,
+                Some(FrameError::Http)
+            );
+            assert_eq!(
+                frames(b"POST / HTTP/1.1\r\n\r\n{}", step).1,
+                Some(FrameError::Http)
+            );
+            assert_eq!(
+                frames(b"\x16\x03\x01\x02\0\x01", step).1,
+                Some(FrameError::TlsHello)
+            );
+        }
+        let little_endian = frames(b"\x1e\0\0\0{\"Command\"", 100).1;
+        assert_eq!(
+            little_endian,
+            Some(FrameError::UnknownStart("is the length little-endian?"))
+        );
+        assert!(matches!(
+            frames(b"hello\n", 100).1,
+            Some(FrameError::UnknownStart(_))
+        ));
+    }
+
+    #[test]
+    fn the_buffer_grows_for_a_flood_and_shrinks_after_it() {
+        let mut reader = FrameReader::new();
+        assert_eq!(reader.space().len(), SMALL_BUFFER);
+        for _ in 0..10 {
+            let space = reader.space();
+            space.fill(b' ');
+            let count = space.len();
+            reader.filled(count);
+            assert_eq!(reader.next_frame(LIMIT), Ok(None));
+        }
+        assert_eq!(reader.space().len(), LARGE_BUFFER);
+        reader.filled(10);
+        assert_eq!(reader.next_frame(LIMIT), Ok(None));
+        assert_eq!(reader.space().len(), SMALL_BUFFER);
+    }
+}

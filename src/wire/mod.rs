@@ -1,0 +1,13 @@
+//! The protocol as bytes: what arrives is cut into frames, frames become requests, and what the server says
+//! becomes lines. Nothing here does I/O, takes a lock or knows a socket, so all of it can be tested and read
+//! on its own.
+
+pub mod command;
+pub mod frame;
+pub mod message;
+pub mod name;
+
+pub use command::{Field, Request};
+pub use frame::{FrameError, FrameReader, Framing};
+pub use message::{ClientMessage, ServerMessage};
+pub use name::{NameKey, check_name, check_password};
