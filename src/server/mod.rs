@@ -186,7 +186,7 @@ impl Server {
     }
 
     /// Serves until [`Handle::stop`] is called, then sends everybody what was said before and a last 10. Returns
-    /// when all have gone, or after [a while](FAREWELL), however the clients behave.
+    /// when all have gone, or after four seconds, however the clients behave.
     pub fn run(self) -> Result<(), StartError> {
         let Server {
             shared,

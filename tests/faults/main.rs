@@ -1,0 +1,18 @@
+//! Limits and faults, tested on the wire: what slow, dead, greedy and broken clients cost the others.
+//!
+//! The files are named for their themes. What they check is what `docs/protocol.md` promises at its end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on fails"
+)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "nobody uses a test from outside, and not each uses all of the harness"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;

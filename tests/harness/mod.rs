@@ -1,0 +1,385 @@
+//! A server on ports of its own, and clients that speak to it in every way there is.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use chatd::server::{Config, Handle, Server, StartError};
+use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// No answer takes this long, however busy the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server. It is stopped, and its thread joined, when this is dropped.
+pub struct TestServer {
+    pub handle: Handle,
+    pub folder: TempDir,
+    thread: Option<JoinHandle<Result<(), StartError>>>,
+}
+
+impl TestServer {
+    /// A server with default settings on loopback ports that the system chose.
+    pub fn start() -> TestServer {
+        TestServer::with(|_| {})
+    }
+
+    /// The same with other settings.
+    pub fn with(change: impl FnOnce(&mut Config)) -> TestServer {
+        TestServer::in_folder(tempfile::tempdir().unwrap(), change)
+    }
+
+    /// The same on a data folder that an earlier server may have used.
+    pub fn in_folder(folder: TempDir, change: impl FnOnce(&mut Config)) -> TestServer {
+        let mut config = Config {
+            bind: vec![[127, 0, 0, 1].into()],
+            port: 0,
+            tls_port: 0,
+            data_dir: folder.path().join("data"),
+            ..Config::default()
+        };
+        change(&mut config);
+        let server = Server::bind(config).unwrap();
+        let handle = server.handle();
+        let thread = Some(thread::spawn(move || server.run()));
+        TestServer {
+            handle,
+            folder,
+            thread,
+        }
+    }
+
+    pub fn plain_address(&self) -> SocketAddr {
+        self.handle.plain_addresses()[0]
+    }
+
+    pub fn tls_address(&self) -> SocketAddr {
+        self.handle.tls_addresses()[0]
+    }
+
+    /// A plain client that sends objects one after another.
+    pub fn connect(&self) -> Client {
+        self.connect_as(Way::Plain)
+    }
+
+    pub fn connect_as(&self, way: Way) -> Client {
+        Client::connect(self, way)
+    }
+
+    /// A plain client that is logged in as a guest.
+    pub fn guest(&self, name: &str) -> Client {
+        self.guest_as(Way::Plain, name)
+    }
+
+    pub fn guest_as(&self, way: Way, name: &str) -> Client {
+        let mut client = self.connect_as(way);
+        client.log_in(name);
+        client
+    }
+
+    /// Stops the server, waits until it has, and hands back its folder.
+    pub fn stop(mut self) -> TempDir {
+        self.shut_down();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    fn shut_down(&mut self) {
+        self.handle.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap().unwrap();
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.handle.stop();
+        } else {
+            self.shut_down();
+        }
+    }
+}
+
+/// How a client is connected, and how it frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Plain,
+    Tls,
+    PlainPrefixed,
+    TlsPrefixed,
+}
+
+impl Way {
+    pub const ALL: [Way; 4] = [Way::Plain, Way::Tls, Way::PlainPrefixed, Way::TlsPrefixed];
+
+    pub fn is_tls(self) -> bool {
+        matches!(self, Way::Tls | Way::TlsPrefixed)
+    }
+
+    pub fn is_prefixed(self) -> bool {
+        matches!(self, Way::PlainPrefixed | Way::TlsPrefixed)
+    }
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<SslStream<TcpStream>>),
+}
+
+/// A client. Every read has a time limit, and panics when it passes.
+pub struct Client {
+    stream: Stream,
+    way: Way,
+    /// Bytes that were read and not taken yet.
+    unread: Vec<u8>,
+}
+
+impl Client {
+    fn connect(server: &TestServer, way: Way) -> Client {
+        let address = if way.is_tls() {
+            server.tls_address()
+        } else {
+            server.plain_address()
+        };
+        let socket = TcpStream::connect(address).unwrap();
+        Client::over(socket, way)
+    }
+
+    /// A client on a socket that is connected already.
+    pub fn over(socket: TcpStream, way: Way) -> Client {
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        let stream = if way.is_tls() {
+            let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+            connector.set_verify(SslVerifyMode::NONE);
+            let configured = connector
+                .build()
+                .configure()
+                .unwrap()
+                .verify_hostname(false);
+            Stream::Tls(Box::new(configured.connect("localhost", socket).unwrap()))
+        } else {
+            Stream::Plain(socket)
+        };
+        Client {
+            stream,
+            way,
+            unread: Vec::new(),
+        }
+    }
+
+    /// The socket under it all.
+    pub fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref(),
+        }
+    }
+
+    /// Sends one frame in the client's framing.
+    pub fn send(&mut self, frame: &Value) {
+        self.send_text(&frame.to_string());
+    }
+
+    /// Sends one frame that need not be JSON.
+    pub fn send_text(&mut self, frame: &str) {
+        let mut bytes = Vec::new();
+        if self.way.is_prefixed() {
+            bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+        }
+        bytes.extend_from_slice(frame.as_bytes());
+        self.send_bytes(&bytes);
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.try_send_bytes(bytes).unwrap();
+    }
+
+    /// Sends bytes to a server that may close meanwhile.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes),
+        }
+    }
+
+    /// Reads once, whatever comes.
+    pub fn read_some(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 64 << 10];
+        let count = match &mut self.stream {
+            Stream::Plain(socket) => socket.read(&mut buffer)?,
+            Stream::Tls(stream) => stream.read(&mut buffer)?,
+        };
+        self.unread.extend_from_slice(&buffer[..count]);
+        Ok(count)
+    }
+
+    /// The bytes of the next frame, or `None` if the server has closed.
+    pub fn next_frame(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(frame) = self.take_frame() {
+                return Some(frame);
+            }
+            match self.read_some() {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("{:?}: nothing came, and no end: {error}", self.way),
+            }
+        }
+    }
+
+    fn take_frame(&mut self) -> Option<Vec<u8>> {
+        let (start, end, next) = if self.way.is_prefixed() {
+            let length = u32::from_be_bytes(*self.unread.first_chunk()?) as usize;
+            (4, 4 + length, 4 + length)
+        } else {
+            let end = self.unread.iter().position(|byte| *byte == b'\n')?;
+            (0, end, end + 1)
+        };
+        if self.unread.len() < next {
+            return None;
+        }
+        let frame = self.unread[start..end].to_vec();
+        self.unread.drain(..next);
+        Some(frame)
+    }
+
+    /// The next message; panics if there is none.
+    #[track_caller]
+    pub fn receive(&mut self) -> Value {
+        let frame = self
+            .next_frame()
+            .expect("a message, not the end of the connection");
+        serde_json::from_slice(&frame).expect("JSON")
+    }
+
+    /// Checks that the next message is exactly this.
+    #[track_caller]
+    pub fn expect(&mut self, expected: Value) {
+        assert_eq!(self.receive(), expected, "{:?}", self.way);
+    }
+
+    /// Checks that the next message has this command, and returns it.
+    #[track_caller]
+    pub fn expect_command(&mut self, command: &str) -> Value {
+        let message = self.receive();
+        assert_eq!(message["Command"], command, "{:?}: {message}", self.way);
+        message
+    }
+
+    /// Checks that the next message is a refusal with this command, and returns its reason.
+    #[track_caller]
+    pub fn expect_refusal(&mut self, command: &str) -> String {
+        let message = self.expect_command(command);
+        assert_eq!(message["Flag"], 0, "{message}");
+        let why = message["Message"].as_str().expect("a reason").to_owned();
+        assert!(!why.is_empty());
+        why
+    }
+
+    /// Checks that the next message is a 10, and returns its text.
+    #[track_caller]
+    pub fn expect_notice(&mut self) -> String {
+        self.expect_command("10")["Message"]
+            .as_str()
+            .expect("a reason")
+            .to_owned()
+    }
+
+    /// Checks that the server closes without another word.
+    #[track_caller]
+    pub fn expect_end(&mut self) {
+        if let Some(frame) = self.next_frame() {
+            panic!(
+                "{:?}: not the end, but {}",
+                self.way,
+                String::from_utf8_lossy(&frame)
+            );
+        }
+        assert_eq!(
+            String::from_utf8_lossy(&self.unread),
+            "",
+            "a last line is whole"
+        );
+    }
+
+    /// Makes sure that the server has carried out all that was sent, and that nothing came of it: the next
+    /// message is the answer to something sent now.
+    #[track_caller]
+    pub fn expect_nothing(&mut self) {
+        self.send(&json!({"Command": "77"}));
+        self.expect_notice();
+    }
+
+    /// Logs in as a guest, and returns the roster.
+    #[track_caller]
+    pub fn log_in(&mut self, name: &str) -> Vec<(String, bool)> {
+        self.send(&json!({"Command": "01", "Name": name}));
+        self.expect_login()
+    }
+
+    /// Checks that a login has succeeded, and returns the roster, sorted: its order is not promised.
+    #[track_caller]
+    pub fn expect_login(&mut self) -> Vec<(String, bool)> {
+        let reply = self.expect_command("11");
+        assert_eq!(reply["Flag"], 1, "{reply}");
+        let friends = reply["Friends"].as_array().expect("a list");
+        let mut roster: Vec<(String, bool)> = friends
+            .iter()
+            .map(|friend| {
+                let pair = friend.as_array().expect("a pair");
+                assert_eq!(pair.len(), 2);
+                let is_guest = pair[1].as_u64().expect("0 or 1");
+                assert!(is_guest <= 1);
+                (pair[0].as_str().expect("a name").to_owned(), is_guest == 1)
+            })
+            .collect();
+        roster.sort();
+        roster
+    }
+
+    /// Registers a name, from this connection.
+    #[track_caller]
+    pub fn register(&mut self, name: &str, password: &str) {
+        self.send(&json!({"Command": "02", "Name": name, "Password": password}));
+        self.expect(json!({"Command": "12", "Flag": 1}));
+    }
+
+    /// Says that this client will send no more, and goes on receiving.
+    pub fn half_close(&mut self) {
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.shutdown(Shutdown::Write).unwrap(),
+            Stream::Tls(stream) => {
+                // The alert is all that is wanted; the server's own is read later.
+                let _ = stream.shutdown();
+            }
+        }
+    }
+
+    /// Ends the connection with a reset.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(self.socket());
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// The notice that somebody came.
+pub fn came(name: &str, is_guest: bool) -> Value {
+    json!({"Command": "30", "LogOnUserName": name, "IsUserGuest": u8::from(is_guest)})
+}
+
+/// The notice that somebody left.
+pub fn left(name: &str) -> Value {
+    json!({"Command": "31", "LogOutUserName": name})
+}
+
+/// The receipt for a message that was delivered.
+pub fn delivered(friend: &str) -> Value {
+    json!({"Command": "14", "Comment": "14", "Flag": 1, "FriendName": friend})
+}
