@@ -11,6 +11,7 @@
 #![allow(
     missing_docs,
     unreachable_pub,
+    dead_code,
     reason = "nobody uses a test from outside, and not each uses all of the harness"
 )]
 
