@@ -229,6 +229,7 @@ impl<'a> Client<'a> {
     fn end_or(&self, end: End) -> End {
         match self.connection.ended() {
             Some(reason) => End::of(reason),
+            None if self.shared.is_stopping() => End::of(EndReason::Stopping),
             None => end,
         }
     }

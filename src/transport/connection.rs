@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -13,7 +14,7 @@ use super::ledger::Verdict;
 use super::outbox::Outbox;
 use super::socket;
 use super::tls::{Progress, Tls};
-use crate::sync::{Arc, Condvar, Mutex, Weak};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use crate::wire::frame::Framing;
 use crate::wire::message::{Line, ServerMessage};
 use crate::wire::name::NameKey;
@@ -257,7 +258,7 @@ impl Connection {
         self: &Arc<Self>,
         action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
     ) -> (R, Vec<(Receipt, Verdict)>) {
-        let mut outbox = self.outbox.lock();
+        let mut outbox = PanicGuard::new(self);
         let (was_behind, had_ended, was_shut) = (
             outbox.is_behind(),
             outbox.ended().is_some(),
@@ -363,6 +364,47 @@ pub enum Retry {
     Advanced,
     /// The socket took nothing.
     Stuck,
+}
+
+/// The outbox, locked. A panic may leave it half changed: then better no connection than a corrupt one.
+struct PanicGuard<'a> {
+    outbox: MutexGuard<'a, Outbox>,
+    socket: &'a TcpStream,
+    /// A thread that ends after a panic goes on to say so to others.
+    was_panicking: bool,
+}
+
+impl<'a> PanicGuard<'a> {
+    fn new(connection: &'a Connection) -> PanicGuard<'a> {
+        PanicGuard {
+            outbox: connection.outbox.lock(),
+            socket: &connection.socket,
+            was_panicking: std::thread::panicking(),
+        }
+    }
+}
+
+impl Deref for PanicGuard<'_> {
+    type Target = Outbox;
+
+    fn deref(&self) -> &Outbox {
+        &self.outbox
+    }
+}
+
+impl DerefMut for PanicGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+}
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if !self.was_panicking && std::thread::panicking() {
+            self.outbox.end(EndReason::Failed);
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// A receipt that is owed to the sender of a private message. Whoever drops it undecided has not delivered.
