@@ -1,0 +1,492 @@
+//! Will my machine hold the class? Plays a whole class against a running server, and says how it went.
+//!
+//! ```text
+//! cargo run --release                                       # the server, in one terminal
+//! cargo run --release --example load -- --users 60          # the class, in another
+//! ```
+//!
+//! Every user is a thread with a connection, as in the server. A thread reads until its next message is due, so one
+//! thread serves both directions, with TLS too. Each message carries the time at which it was sent; all users
+//! live in this process, so whoever receives it knows how long it took.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that reports to its user"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatd::wire::{ClientMessage, FrameReader, ServerMessage};
+use clap::Parser;
+use openssl::ssl::{Ssl, SslContext, SslMethod, SslStream, SslVerifyMode};
+
+/// Play a class against a running chatd, and say how it went.
+#[derive(Clone, Debug, Parser)]
+struct Options {
+    /// Where the server is
+    #[arg(default_value = "127.0.0.1")]
+    host: String,
+    /// Its port [default: 4004, or 4399 with --tls]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Connect with TLS
+    #[arg(long)]
+    tls: bool,
+    /// How many users log in
+    #[arg(long, default_value_t = 40)]
+    users: usize,
+    /// Messages to the room a second, of all users together
+    #[arg(long, default_value_t = 10.0)]
+    rate: f64,
+    /// Private messages a second, of all users together
+    #[arg(long, default_value_t = 10.0)]
+    private_rate: f64,
+    /// Length of a message, in bytes
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// How long they talk, in seconds
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+}
+
+/// How long everybody waits, when all is said, for what has not arrived yet.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What all users share.
+struct Class {
+    options: Options,
+    start: Instant,
+    /// How many are logged in.
+    present: AtomicUsize,
+    /// Talking begins when all are.
+    talks: AtomicBool,
+    /// Everybody leaves.
+    is_over: AtomicBool,
+    room_sent: AtomicU64,
+    private_sent: AtomicU64,
+    room_received: AtomicU64,
+    private_received: AtomicU64,
+    receipts: AtomicU64,
+    latencies: Mutex<Histogram>,
+    /// What the server refused, and how often.
+    refusals: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Class {
+    fn refused(&self, why: &str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusals.entry(why.to_owned()).or_default() += 1;
+    }
+
+    /// Whether everything that was sent has arrived.
+    fn is_complete(&self) -> bool {
+        self.missing() == (0, 0, 0)
+    }
+
+    /// Room messages, private messages and receipts that have not arrived.
+    fn missing(&self) -> (u64, u64, u64) {
+        let (room, private) = (
+            self.room_sent.load(Relaxed),
+            self.private_sent.load(Relaxed),
+        );
+        let users = self.options.users as u64;
+        (
+            (room * users).saturating_sub(self.room_received.load(Relaxed)),
+            private.saturating_sub(self.private_received.load(Relaxed)),
+            private.saturating_sub(self.receipts.load(Relaxed)),
+        )
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if options.users < 2 || options.rate < 0.0 || options.private_rate < 0.0 {
+        eprintln!("load: at least two users and no negative rates are needed");
+        return ExitCode::FAILURE;
+    }
+    match run(options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays the class. True if it went well.
+fn run(options: Options) -> io::Result<bool> {
+    let class = Arc::new(Class {
+        start: Instant::now(),
+        present: AtomicUsize::new(0),
+        talks: AtomicBool::new(false),
+        is_over: AtomicBool::new(false),
+        room_sent: AtomicU64::new(0),
+        private_sent: AtomicU64::new(0),
+        room_received: AtomicU64::new(0),
+        private_received: AtomicU64::new(0),
+        receipts: AtomicU64::new(0),
+        latencies: Mutex::new(Histogram::default()),
+        refusals: Mutex::new(BTreeMap::new()),
+        options,
+    });
+    let options = &class.options;
+    let mut threads = Vec::new();
+    for number in 0..options.users {
+        let user_class = Arc::clone(&class);
+        let work = move || User::connect(&user_class, number)?.take_part();
+        let builder = thread::Builder::new().stack_size(256 << 10);
+        threads.push(builder.spawn(work)?);
+    }
+    while class.present.load(Relaxed) < options.users {
+        if threads.iter().any(|thread| thread.is_finished()) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let login_time = class.start.elapsed();
+    let has_begun = class.present.load(Relaxed) == options.users;
+    if has_begun {
+        eprintln!("{} users logged in within {login_time:.2?}", options.users);
+        class.talks.store(true, Relaxed);
+        for second in 1..=options.seconds {
+            thread::sleep(Duration::from_secs(1));
+            let (room, private) = (
+                class.room_received.load(Relaxed),
+                class.private_received.load(Relaxed),
+            );
+            eprint!(
+                "\r{second} s of {}: {room} room and {private} private messages received ",
+                options.seconds
+            );
+        }
+        eprintln!();
+        class.talks.store(false, Relaxed);
+        let deadline = Instant::now() + PATIENCE;
+        while !class.is_complete() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    class.is_over.store(true, Relaxed);
+    for (number, thread) in threads.into_iter().enumerate() {
+        match thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => class.refused(&format!("connection failed: {error}")),
+            Err(_) => class.refused(&format!("the thread of user {number} failed")),
+        }
+    }
+    Ok(report(&class, has_begun, login_time))
+}
+
+/// Says how it went. True if it went well.
+fn report(class: &Class, has_begun: bool, login_time: Duration) -> bool {
+    let options = &class.options;
+    let refusals = class
+        .refusals
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    for (why, count) in refusals.iter() {
+        println!("refused {count} times: {why}");
+    }
+    if !has_begun {
+        println!("No: not all of {} users could log in.", options.users);
+        return false;
+    }
+    let latencies = class
+        .latencies
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let (room, private, receipts) = class.missing();
+    println!("login      {} users in {login_time:.2?}", options.users);
+    println!(
+        "sent       {} to the room, {} private",
+        class.room_sent.load(Relaxed),
+        class.private_sent.load(Relaxed)
+    );
+    println!(
+        "received   {} room messages, {} private, {} receipts",
+        class.room_received.load(Relaxed),
+        class.private_received.load(Relaxed),
+        class.receipts.load(Relaxed)
+    );
+    println!("missing    {room} room messages, {private} private, {receipts} receipts");
+    let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| latencies.quantile(share));
+    println!("latency    p50 {p50:.2?}, p99 {p99:.2?}, most {most:.2?}");
+    let lossless = (room, private, receipts) == (0, 0, 0);
+    let is_good = lossless && refusals.is_empty();
+    match (is_good, p99 < Duration::from_millis(200)) {
+        (true, true) => println!("Yes: nothing was lost, and nobody would notice the delay."),
+        (true, false) => {
+            println!("It holds, but it feels slow: nothing was lost, yet messages are late.")
+        }
+        (false, _) => println!("No: something was refused or lost; see above."),
+    }
+    is_good
+}
+
+/// A user's connection, which one thread reads and writes.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<SslStream<TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref(),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes),
+        }
+    }
+}
+
+/// One user of the class.
+struct User<'a> {
+    class: &'a Class,
+    number: usize,
+    stream: Stream,
+    frames: FrameReader,
+    /// How long this user's messages took that it received. Shared with the others at the end.
+    latencies: Histogram,
+}
+
+impl<'a> User<'a> {
+    fn connect(class: &'a Class, number: usize) -> io::Result<User<'a>> {
+        let options = &class.options;
+        let port = options
+            .port
+            .unwrap_or(if options.tls { 4399 } else { 4004 });
+        let address = (options.host.as_str(), port).to_socket_addrs()?.next();
+        let address = address.ok_or_else(|| io::Error::other("the host has no address"))?;
+        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        socket.set_nodelay(true)?;
+        let stream = if options.tls {
+            let mut context = SslContext::builder(SslMethod::tls_client())?;
+            // The load is the same whoever the server is.
+            context.set_verify(SslVerifyMode::NONE);
+            let mut stream = SslStream::new(Ssl::new(&context.build())?, socket)?;
+            stream.connect().map_err(io::Error::other)?;
+            Stream::Tls(Box::new(stream))
+        } else {
+            Stream::Plain(socket)
+        };
+        Ok(User {
+            class,
+            number,
+            stream,
+            frames: FrameReader::new(),
+            latencies: Histogram::default(),
+        })
+    }
+
+    fn name(number: usize) -> String {
+        format!("load{:x}n{number}", std::process::id())
+    }
+
+    fn take_part(mut self) -> io::Result<()> {
+        let login = ClientMessage::Login {
+            name: User::name(self.number).into(),
+            password: None,
+        };
+        self.stream.write_all(&login.to_line())?;
+        let options = &self.class.options;
+        let per_user = |rate: f64| match rate / options.users as f64 {
+            0.0 => Duration::MAX,
+            rate => Duration::from_secs_f64(1.0 / rate),
+        };
+        let (room_pause, private_pause) = (per_user(options.rate), per_user(options.private_rate));
+        // Users take turns rather than all speak at once.
+        let turn = self.number as f64 / options.users as f64;
+        let mut due: Option<[Option<Instant>; 2]> = None;
+        let mut rounds = 0;
+        while !self.class.is_over.load(Relaxed) {
+            let talks = self.class.talks.load(Relaxed);
+            let now = Instant::now();
+            if talks && due.is_none() {
+                let first =
+                    |pause: Duration| (pause != Duration::MAX).then(|| now + pause.mul_f64(turn));
+                due = Some([first(room_pause), first(private_pause)]);
+            }
+            if let (true, Some([room, private])) = (talks, &mut due) {
+                if let Some(at) = room.filter(|at| *at <= now) {
+                    *room = Some(at + room_pause);
+                    self.say(None)?;
+                }
+                if let Some(at) = private.filter(|at| *at <= now) {
+                    *private = Some(at + private_pause);
+                    let friend =
+                        (self.number + 1 + now.elapsed().subsec_nanos() as usize) % options.users;
+                    self.say(Some(friend))?;
+                }
+            }
+            let next = due.iter().flatten().flatten().min().copied();
+            let wait = next.map_or(LOOK_UP, |at| {
+                at.saturating_duration_since(Instant::now()).min(LOOK_UP)
+            });
+            self.receive(wait)?;
+        }
+        self.stream.write_all(&ClientMessage::Logout.to_line())?;
+        let mut all = self
+            .class
+            .latencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.add(&self.latencies);
+        Ok(())
+    }
+
+    /// Sends a message to the room, or to one user.
+    fn say(&mut self, friend: Option<usize>) -> io::Result<()> {
+        let mut message = format!("{} ", self.class.start.elapsed().as_micros());
+        while message.len() < self.class.options.size {
+            message.push('x');
+        }
+        let message = message.into();
+        let line = match friend {
+            None => {
+                self.class.room_sent.fetch_add(1, Relaxed);
+                ClientMessage::Room { message }.to_line()
+            }
+            Some(friend) => {
+                self.class.private_sent.fetch_add(1, Relaxed);
+                ClientMessage::Private {
+                    friend_name: User::name(friend).into(),
+                    message,
+                }
+                .to_line()
+            }
+        };
+        self.stream.write_all(&line)
+    }
+
+    /// Reads what comes, for at most `wait`.
+    fn receive(&mut self, wait: Duration) -> io::Result<()> {
+        self.stream
+            .socket()
+            .set_read_timeout(Some(wait.max(Duration::from_micros(100))))?;
+        match self.stream.read(self.frames.space()) {
+            Ok(0) => return Err(io::Error::other("the server closed the connection")),
+            Ok(count) => self.frames.filled(count),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        let class = self.class;
+        let stamp = |message: &str| {
+            let sent = message
+                .split(' ')
+                .next()
+                .and_then(|micros| micros.parse().ok());
+            sent.map(|micros| {
+                class
+                    .start
+                    .elapsed()
+                    .saturating_sub(Duration::from_micros(micros))
+            })
+        };
+        while let Some(frame) = self
+            .frames
+            .next_frame(usize::MAX)
+            .map_err(io::Error::other)?
+        {
+            match serde_json::from_str(frame)? {
+                ServerMessage::LoginReply { flag: 1, .. } => {
+                    class.present.fetch_add(1, Relaxed);
+                }
+                ServerMessage::LoginReply { message, .. } => {
+                    class.refused(&message.unwrap_or_default());
+                    return Err(io::Error::other("the login was refused"));
+                }
+                ServerMessage::Room { message, .. } => {
+                    class.room_received.fetch_add(1, Relaxed);
+                    self.latencies.record(stamp(&message));
+                }
+                ServerMessage::Private { message, .. } => {
+                    class.private_received.fetch_add(1, Relaxed);
+                    self.latencies.record(stamp(&message));
+                }
+                ServerMessage::HeartbeatOrReceipt {
+                    flag: Some(flag),
+                    message,
+                    ..
+                } => {
+                    class.receipts.fetch_add(1, Relaxed);
+                    if flag == 0 {
+                        class.refused(&message.unwrap_or_default());
+                    }
+                }
+                ServerMessage::Notice { message } => class.refused(&message),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often a user who has nothing to say looks up whether that has changed.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// Counts durations in buckets, each a sixteenth wider than the one before: quantiles are good to six per cent.
+struct Histogram {
+    buckets: Vec<u64>,
+}
+
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram {
+            buckets: vec![0; 512],
+        }
+    }
+}
+
+impl Histogram {
+    const GROWTH: f64 = 17.0 / 16.0;
+
+    fn record(&mut self, duration: Option<Duration>) {
+        let micros = duration.map_or(0, |duration| duration.as_micros()).max(1) as f64;
+        let bucket = (micros.ln() / Histogram::GROWTH.ln()) as usize;
+        let last = self.buckets.len() - 1;
+        self.buckets[bucket.min(last)] += 1;
+    }
+
+    fn add(&mut self, other: &Histogram) {
+        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            *mine += theirs;
+        }
+    }
+
+    fn quantile(&self, share: f64) -> Duration {
+        let total: u64 = self.buckets.iter().sum();
+        let mut below = (total as f64 * share).ceil() as u64;
+        for (bucket, count) in self.buckets.iter().enumerate() {
+            if below <= *count {
+                let micros = Histogram::GROWTH.powi(bucket as i32 + 1);
+                return Duration::from_secs_f64(micros / 1e6);
+            }
+            below -= count;
+        }
+        Duration::ZERO
+    }
+}
