@@ -335,8 +335,8 @@ impl<'a> User<'a> {
                 }
                 if let Some(at) = private.filter(|at| *at <= now) {
                     *private = Some(at + private_pause);
-                    let friend =
-                        (self.number + 1 + now.elapsed().subsec_nanos() as usize) % options.users;
+                    let friend = (self.number + 1 + rounds) % options.users;
+                    rounds += 1;
                     self.say(Some(friend))?;
                 }
             }
@@ -347,6 +347,8 @@ impl<'a> User<'a> {
             self.receive(wait)?;
         }
         self.stream.write_all(&ClientMessage::Logout.to_line())?;
+        // The server closes when all it owed is sent. Leaving earlier would look like a lost connection.
+        while self.receive(LOOK_UP).is_ok() {}
         let mut all = self
             .class
             .latencies

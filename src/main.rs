@@ -4,7 +4,6 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use chatd::server::{Config, Server, StartError, banner, logging, own_addresses};
 use clap::Parser;
@@ -19,7 +18,8 @@ fn main() -> ExitCode {
         Err(error) => return fail(&StartError::Thread(error)),
     };
     let outcome = serve(config);
-    log_end.flush(Duration::from_millis(200));
+    // What was logged comes before the reason of a failure.
+    drop(log_end);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

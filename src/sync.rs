@@ -1,4 +1,4 @@
-//! The locks that threads share data through, in one place, so that a model checker's can be put in theirs.
+//! The locks, counters and shared pointers of the threads that serve clients, in one place.
 
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 pub(crate) use std::sync::atomic;

@@ -17,6 +17,9 @@ pub const WRONG_PASSWORD: &str =
 const REGISTERED: &str =
     "this name is registered; log in with its password, or choose another name";
 
+/// Why a password can't be hashed now.
+const BUSY: &str = "the server is checking many passwords right now; try again in a moment";
+
 /// What went wrong inside, said to a client that can't help it.
 const INTERNAL: &str = "the server failed at this; ask your teacher to look at its log";
 
@@ -25,7 +28,7 @@ const INTERNAL: &str = "the server failed at this; ask your teacher to look at i
 pub struct Accounts {
     /// A leaf lock, held for moments only.
     names: Mutex<Names>,
-    /// Held while an account goes to disk. Taken before `names`, never inside it.
+    /// Held while an account goes to disk, never together with `names`.
     file: Mutex<AccountsFile>,
     gate: HashingGate,
     /// Whether new names may be registered.
@@ -78,7 +81,7 @@ impl Accounts {
         let Some(record) = self.names.lock().registered.get(key).cloned() else {
             return Ok(false);
         };
-        let _permit = self.gate.pass();
+        let _permit = self.gate.pass().ok_or(BUSY)?;
         record.hash.verify(password).map_err(|error| {
             log::error!("cannot verify a password: {error}");
             INTERNAL
@@ -97,7 +100,7 @@ impl Accounts {
         }
         let reservation = self.reserve(name, connection)?;
         let hash = {
-            let _permit = self.gate.pass();
+            let _permit = self.gate.pass().ok_or(BUSY)?;
             PasswordHash::new(password).map_err(|error| {
                 log::error!("cannot hash a password: {error}");
                 INTERNAL

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,8 @@ pub trait Storage {
 
 impl Storage for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // Not opened for appending: on Windows such a file can't be cut.
+        self.seek(SeekFrom::End(0))?;
         self.write_all(bytes)
     }
 
@@ -104,7 +106,7 @@ impl AccountsFile {
     pub fn open(path: &Path) -> Result<(AccountsFile, Vec<Record>), AccountsError> {
         let failed = |error| AccountsError::Io(path.to_owned(), error);
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
+        options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(failed)?;
@@ -150,7 +152,7 @@ impl<S: Storage> AccountsFile<S> {
         }
     }
 
-    /// Adds an account, and returns when it is on disk. After an error it is not in the file.
+    /// Adds an account, and returns when it is on disk. After an error it is not, as far as the disk obeys.
     pub fn append(&mut self, record: &Record) -> io::Result<()> {
         if self.is_unsure {
             return Err(io::Error::other(

@@ -13,10 +13,10 @@ use crate::transport::connection::Receipt;
 use crate::wire::message::Line;
 use crate::wire::name::NameKey;
 
-/// Events that may wait. When it is full, those who post wait: the rooms's pace holds back its speakers.
+/// Events that may wait. When it is full, those who post wait: the room's own pace holds back its speakers.
 pub const CHANNEL_CAPACITY: usize = 256;
 
-/// A batch ends when it has this many bytes, or a quarter of the smallest backlog.
+/// A batch ends when it has this many bytes, or a quarter of the largest backlog.
 const MAX_BATCH: usize = 256 << 10;
 
 /// A batch ends after this time, unless sending the last one took longer: gathering never takes more of the

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use openssl::error::ErrorStack;
@@ -13,6 +14,9 @@ const COST: Cost = Cost {
     r: 8,
     p: 1,
 };
+
+/// How long one may wait for a turn to hash. Whoever waits reads nothing meanwhile, and would not notice its end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Length of the salt of new hashes, in bytes.
 const SALT_LENGTH: usize = 16;
@@ -150,11 +154,13 @@ impl Default for HashingGate {
 }
 
 impl HashingGate {
-    /// Waits for a turn.
-    pub fn pass(&self) -> HashingPermit<'_> {
-        // Both ends live in the gate, so the channel is never disconnected.
-        let _ = self.permits.1.recv();
-        HashingPermit(&self.permits.0)
+    /// Waits for a turn. `None` says that too many others wait.
+    pub fn pass(&self) -> Option<HashingPermit<'_>> {
+        self.permits
+            .1
+            .recv_timeout(PATIENCE)
+            .ok()
+            .map(|()| HashingPermit(&self.permits.0))
     }
 }
 

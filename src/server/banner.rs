@@ -42,7 +42,10 @@ pub fn text(handle: &Handle, data_dir: &Path, own: &[IpAddr]) -> Result<String, 
     if let Some(address) = plain.first() {
         let (ip, port) = (address.ip(), address.port());
         writeln!(out, "\nTo try it by hand, with netcat:\n  nc {ip} {port}")?;
-        writeln!(out, "or with Python, on Windows too:")?;
+        writeln!(
+            out,
+            "or with Python (on Windows the command is py, not python3):"
+        )?;
         writeln!(
             out,
             "  python3 -c \"import socket,sys,threading;s=socket.create_connection(('{ip}',{port}));\

@@ -14,6 +14,18 @@ use crate::wire::frame::FRAME_CEILING;
 /// The largest frame before login, in bytes: no more is needed to say who one is.
 pub const MAX_FRAME_BEFORE_LOGIN: usize = 4 << 10;
 
+/// No time may be set shorter than this.
+const SHORTEST_TIME: Duration = Duration::from_millis(1);
+
+/// No time may be set longer than this.
+const LONGEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// No machine holds more connections, with a thread each.
+const MOST_CONNECTIONS: usize = 1_000_000;
+
+/// The largest backlog that may be set, in bytes.
+const LARGEST_BACKLOG: usize = 1 << 30;
+
 /// A chat server for a classroom LAN.
 ///
 /// Started without any option it listens on all addresses, port 4004 for plain connections and port 4399 for TLS,
@@ -161,22 +173,28 @@ impl Config {
     /// Checks what one setting alone can't tell.
     pub fn check(&self) -> Result<(), StartError> {
         let wrong = |what: &str| Err(StartError::Setting(what.to_owned()));
-        if self.heartbeat < Duration::from_millis(100) {
-            return wrong("--heartbeat must be at least 100ms");
+        if !(Duration::from_millis(100)..=LONGEST_TIME).contains(&self.heartbeat) {
+            return wrong("--heartbeat must be at least 100ms and at most 1day");
         }
-        if self.dead_after() > self.heartbeat * 3 / 4 || self.dead_after().is_zero() {
+        if !(SHORTEST_TIME..=self.heartbeat * 3 / 4).contains(&self.dead_after()) {
             return wrong(
-                "--dead-after must be more than 0 and at most three quarters of --heartbeat",
+                "--dead-after must be at least 1ms and at most three quarters of --heartbeat",
             );
         }
-        if self.handshake_timeout.is_zero() || self.login_timeout.is_zero() {
-            return wrong("--handshake-timeout and --login-timeout must be more than 0");
+        if !(SHORTEST_TIME..=LONGEST_TIME).contains(&self.handshake_timeout) {
+            return wrong("--handshake-timeout must be at least 1ms and at most 1day");
+        }
+        if !(SHORTEST_TIME..=LONGEST_TIME).contains(&self.login_timeout) {
+            return wrong("--login-timeout must be at least 1ms and at most 1day");
+        }
+        if self.max_connections > MOST_CONNECTIONS {
+            return wrong("--max-connections must be at most 1000000");
         }
         if !(64..FRAME_CEILING).contains(&self.max_frame) {
             return wrong("--max-frame must be at least 64B and below 16MiB");
         }
-        if self.max_backlog < 4 * self.max_frame {
-            return wrong("--max-backlog must be at least four times --max-frame");
+        if !(4 * self.max_frame..=LARGEST_BACKLOG).contains(&self.max_backlog) {
+            return wrong("--max-backlog must be at least four times --max-frame and at most 1GiB");
         }
         if !self.no_tls && self.port == self.tls_port && self.port != 0 {
             return wrong("--port and --tls-port must differ");
@@ -186,7 +204,8 @@ impl Config {
 
     /// The time after which a client that acknowledges nothing is cut off.
     pub fn dead_after(&self) -> Duration {
-        self.dead_after.unwrap_or(self.heartbeat * 3 / 4)
+        self.dead_after
+            .unwrap_or(self.heartbeat.saturating_mul(3) / 4)
     }
 
     /// The largest frame before login, in bytes.
@@ -256,6 +275,10 @@ mod tests {
             ["--dead-after", "12s"],
             ["--port", "4399"],
             ["--heartbeat", "1ms"],
+            ["--heartbeat", "60days"],
+            ["--login-timeout", "300years"],
+            ["--max-connections", "9999999"],
+            ["--max-backlog", "2GiB"],
         ] {
             assert!(parse(&arguments).unwrap().check().is_err(), "{arguments:?}");
         }

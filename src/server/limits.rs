@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Instant;
 
 use crate::sync::{Arc, Condvar, Mutex};
@@ -181,26 +182,23 @@ pub fn fewer_than(wanted: usize) -> Option<(usize, String)> {
     }
 
     let threads = wanted + refusals + OTHER_THREADS;
-    for (file, advice) in [
-        ("/proc/sys/kernel/threads-max", "set kernel.threads-max to"),
-        (
-            "/sys/fs/cgroup/pids.max",
-            "raise the control group's pids.max (TasksMax for a service) to",
-        ),
-    ] {
-        if let Some(available) = number_in(file) {
-            fits.push((
-                available.saturating_sub(refusals + OTHER_THREADS),
-                format!("{advice} {threads}"),
-            ));
-        }
+    let for_threads = |available: u64| available.saturating_sub(refusals + OTHER_THREADS);
+    if let Some(available) = number_in(Path::new("/proc/sys/kernel/threads-max")) {
+        fits.push((
+            for_threads(available),
+            format!("set kernel.threads-max to {threads}"),
+        ));
+    }
+    if let Some(available) = control_group_limit() {
+        let advice = "raise the control group's pids.max (TasksMax for a service) to";
+        fits.push((for_threads(available), format!("{advice} {threads}")));
     }
     #[cfg(target_os = "linux")]
     if let Ok((soft, _)) = rlimit::Resource::NPROC.get() {
         let advice = format!("allow the user {threads} processes (ulimit -u)");
         fits.push((soft.saturating_sub(refusals + OTHER_THREADS), advice));
     }
-    if let Some(available) = number_in("/proc/sys/vm/max_map_count") {
+    if let Some(available) = number_in(Path::new("/proc/sys/vm/max_map_count")) {
         let mappings = (wanted + refusals) * MAPPINGS_PER_THREAD + OTHER_MAPPINGS;
         let fit = (available.saturating_sub(OTHER_MAPPINGS) / MAPPINGS_PER_THREAD)
             .saturating_sub(refusals);
@@ -219,8 +217,20 @@ pub fn fewer_than(wanted: usize) -> Option<(usize, String)> {
     Some((fewest as usize, advice.join("; ")))
 }
 
+/// How many threads the control groups of this process allow, the nearest or any above it (cgroups(7)).
+fn control_group_limit() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let path = root.join(own);
+    path.ancestors()
+        .take_while(|group| group.starts_with(root))
+        .filter_map(|group| number_in(&group.join("pids.max")))
+        .min()
+}
+
 /// The number that a file of the kernel's holds, if there is such a file, and a number in it.
-fn number_in(file: &str) -> Option<u64> {
+fn number_in(file: &Path) -> Option<u64> {
     std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 

@@ -1,17 +1,18 @@
 //! Takes connections, counts them, and gives each its thread.
 
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use super::Shared;
 use super::serve::{self, Admission};
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 use crate::transport::connection::{Connection, EndReason, Parts};
-use crate::transport::socket::{self, Sink};
+use crate::transport::socket;
 use crate::transport::tls::Tls;
-use crate::wire::message::ServerMessage;
+use crate::wire::message::{ServerMessage, prefix_lines};
 
 /// Stack of a connection's thread, in bytes. Memory is only used as far as it is touched.
 const STACK_SIZE: usize = 256 << 10;
@@ -64,12 +65,7 @@ pub(crate) fn run(listener: &TcpListener, port: Port, shared: &Arc<Shared>) {
 }
 
 /// Finds a place for a connection and starts its thread.
-fn admit(
-    socket: TcpStream,
-    peer: SocketAddr,
-    port: Port,
-    shared: &Arc<Shared>,
-) -> std::io::Result<()> {
+fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) -> io::Result<()> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let (place, admission) = match shared.places.take(peer.ip()) {
         Ok(place) => (place, Admission::Welcome),
@@ -78,7 +74,8 @@ fn admit(
             match shared.places.take_for_refusal() {
                 Some(place) => (place, Admission::Refused(limit)),
                 None => {
-                    brush_off(&socket, port, &limit.to_string());
+                    // A courtesy: the client may be gone.
+                    let _ = brush_off(&socket, port, &limit.to_string());
                     return Ok(());
                 }
             }
@@ -86,7 +83,7 @@ fn admit(
     };
     if let Err(error) = socket::prepare(&socket, shared.config.dead_after()) {
         // The client has gone already, as port scanners do.
-        log::debug!("{peer} left before it was served: {error}");
+        log::info!("{peer} left before it was served: {error}");
         return Ok(());
     }
     let tls = match (port, &shared.tls) {
@@ -124,12 +121,21 @@ fn admit(
     Ok(())
 }
 
-/// Says why to a client that gets neither a place nor a thread, as far as that goes without waiting.
-fn brush_off(socket: &TcpStream, port: Port, why: &str) {
-    if port == Port::Plain {
-        let line = ServerMessage::notice(why).to_line();
-        // The client may be gone, and this is only a courtesy.
-        let _ = socket.send_now(&[std::io::IoSlice::new(&line)]);
-        let _ = socket.shutdown(Shutdown::Write);
+/// Says why to a client that gets neither a place nor a thread, as far as that goes without waiting. With TLS it
+/// doesn't.
+fn brush_off(mut socket: &TcpStream, port: Port, why: &str) -> io::Result<()> {
+    if port == Port::Tls {
+        return Ok(());
     }
+    socket.set_nonblocking(true)?;
+    // What the client has sent already shows how it frames. Left unread, it would turn the goodbye into a reset.
+    let mut sent = [0; 1024];
+    let is_prefixed = matches!(socket.read(&mut sent), Ok(1..) if sent[0] == 0);
+    let line = ServerMessage::notice(why).to_line();
+    socket.write_all(&if is_prefixed {
+        prefix_lines(&line)
+    } else {
+        line
+    })?;
+    socket.shutdown(Shutdown::Write)
 }

@@ -6,13 +6,13 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Lines that may wait to be written.
 const CAPACITY: usize = 1024;
@@ -57,7 +57,8 @@ enum Entry {
     Flush(Sender<()>),
 }
 
-/// Waits, when the program ends, for what was logged last.
+/// Waits, when it is dropped at the end of the program, for what was logged last. A terminal that stands still
+/// holds it up for [a moment](LogEnd::PATIENCE) only.
 pub struct LogEnd {
     sender: Sender<Entry>,
 }
@@ -69,15 +70,19 @@ impl fmt::Debug for LogEnd {
 }
 
 impl LogEnd {
-    /// Waits until all is written, but not longer than `patience`.
-    pub fn flush(&self, patience: Duration) {
+    /// How long the end of the program may wait for the log.
+    pub const PATIENCE: Duration = Duration::from_millis(200);
+}
+
+impl Drop for LogEnd {
+    fn drop(&mut self) {
         let (done, written) = bounded(1);
         if self
             .sender
-            .send_timeout(Entry::Flush(done), patience)
+            .send_timeout(Entry::Flush(done), LogEnd::PATIENCE)
             .is_ok()
         {
-            let _ = written.recv_timeout(patience);
+            let _ = written.recv_timeout(LogEnd::PATIENCE);
         }
     }
 }
@@ -133,7 +138,7 @@ impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
             let is_harmful = character.is_control()
-                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+                || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             if is_harmful {
                 write!(f, "{}", character.escape_default())?;
             } else {

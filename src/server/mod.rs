@@ -10,8 +10,7 @@ pub mod logging;
 mod serve;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use self::data_dir::DataDir;
 use self::limits::Places;
 use crate::chat::fanout::{CHANNEL_CAPACITY, FanOut};
 use crate::chat::{Accounts, Event, Session, SessionMap, heartbeat, laggards};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, Weak};
 use crate::transport::certificate;
 use crate::transport::connection::{Connection, EndReason};
@@ -241,17 +241,22 @@ impl Shared {
             .for_each(|address| wake_listener(*address));
 
         // What was said before is delivered first, and receipts for it.
+        let dissolved_by = Instant::now() + SETTLING / 2;
         let (reply, online) = bounded(1);
-        let online: Vec<Arc<Session>> = match self.events.send(Event::Stop { reply }) {
-            Ok(()) => online.recv_deadline(deadline).unwrap_or_default(),
-            Err(_) => Vec::new(),
-        };
-        let settled_by = Instant::now() + SETTLING;
-        for session in &online {
-            while !session.connection().is_settled() && session.connection().ended().is_none() {
-                if session.connection().pause(Duration::from_millis(10))
-                    || Instant::now() >= settled_by
-                {
+        let asked = self
+            .events
+            .send_deadline(Event::Stop { reply }, dissolved_by)
+            .is_ok();
+        let online = asked
+            .then(|| online.recv_deadline(dissolved_by).ok())
+            .flatten();
+        // A fan-out that has too much to do is not waited for: after their goodbye, clients get no more from it.
+        let online: Vec<Arc<Session>> =
+            online.unwrap_or_else(|| self.sessions.read().values().cloned().collect());
+        let settled_by = Instant::now() + SETTLING / 2;
+        for connection in online.iter().map(|session| session.connection()) {
+            while !connection.is_settled() && Instant::now() < settled_by {
+                if connection.pause(Duration::from_millis(10)) {
                     break;
                 }
             }
@@ -336,9 +341,11 @@ fn listen(
         listener::Port::Plain => (config.port, "--port"),
         listener::Port::Tls => (config.tls_port, "--tls-port"),
     };
+    // Two listeners can't share a port, so where IPv4 has its own the other leaves it alone.
+    let takes_both = !config.bind.iter().any(IpAddr::is_ipv4);
     let open = |address| {
         let address = SocketAddr::new(address, number);
-        match socket::listen(address) {
+        match socket::listen(address, takes_both) {
             Ok(listener) => Ok((listener, port)),
             Err(error) => Err(StartError::Listen(address, flag, error)),
         }
@@ -359,7 +366,8 @@ fn listen(
     config.bind.iter().map(|address| open(*address)).collect()
 }
 
-/// This machine's addresses, loopback included, without those that only work on one link.
+/// This machine's addresses, loopback included, without those that only work on one link. The one by which it
+/// reaches the rest of the network comes first, loopback last.
 pub fn own_addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         log::warn!("cannot list this machine's addresses: {error}");
@@ -374,9 +382,25 @@ pub fn own_addresses() -> Vec<IpAddr> {
         IpAddr::V4(v4) => !v4.is_link_local(),
         IpAddr::V6(v6) => !v6.is_unicast_link_local(),
     });
-    addresses.sort_by_key(|address| (address.is_loopback(), address.is_ipv6(), *address));
+    let main = main_address().ok();
+    addresses.sort_by_key(|address| {
+        (
+            address.is_loopback(),
+            Some(*address) != main,
+            address.is_ipv6(),
+            *address,
+        )
+    });
     addresses.dedup();
     addresses
+}
+
+/// The address that the system would use towards the rest of the network. Asking sends nothing: a UDP socket is
+/// only told where its datagrams would go, here to an address reserved for documentation (RFC 5737).
+fn main_address() -> std::io::Result<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((Ipv4Addr::new(203, 0, 113, 1), 9))?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// Starts one of the server's own threads. If it ever fails, the process ends: half a server is worse than none.

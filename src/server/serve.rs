@@ -64,6 +64,14 @@ struct End {
     last_words: Option<Cow<'static, str>>,
 }
 
+/// Why a login fails.
+enum NoLogin {
+    /// The client is told why, and may try again.
+    Refused(Cow<'static, str>),
+    /// The connection ends.
+    Ended(End),
+}
+
 impl End {
     fn of(reason: EndReason) -> End {
         End {
@@ -113,6 +121,8 @@ struct Client<'a> {
     said: Line,
     command_pace: Pace,
     byte_pace: Pace,
+    /// Until when the client must have logged in.
+    login_deadline: Instant,
     login_failures: usize,
     registrations: usize,
     has_left: bool,
@@ -129,6 +139,7 @@ impl<'a> Client<'a> {
             said: Line::new(),
             command_pace: Pace::new(config.rate, config.burst, now),
             byte_pace: Pace::new(config.byte_rate as u64, config.byte_burst as u64, now),
+            login_deadline: now,
             login_failures: 0,
             registrations: 0,
             has_left: false,
@@ -140,29 +151,24 @@ impl<'a> Client<'a> {
         if let Err(end) = self.handshake(Instant::now() + self.shared.config.handshake_timeout) {
             return end;
         }
-        let login_deadline = Instant::now() + self.shared.config.login_timeout;
+        self.login_deadline = Instant::now() + self.shared.config.login_timeout;
         let mut frames = FrameReader::new();
         loop {
-            let deadline = if self.session.is_some() {
-                None
-            } else {
-                Some(login_deadline)
-            };
+            let deadline = self.session.is_none().then_some(self.login_deadline);
             let received = self.receiver.set_deadline(deadline);
             let received = received.and_then(|()| self.receiver.receive(frames.space()));
             match received {
-                Ok(0) if frames.is_inside_frame() => {
+                Ok(Some(0)) if frames.is_inside_frame() => {
                     return self.end_or(End::with_words(
                         EndReason::Closed,
                         "the connection was closed in the middle of a message; is a closing brace missing?",
                     ));
                 }
-                Ok(0) => return self.end_or(End::of(EndReason::Closed)),
-                Ok(count) => frames.filled(count),
+                Ok(Some(0)) => return self.end_or(End::of(EndReason::Closed)),
+                Ok(Some(count)) => frames.filled(count),
+                Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && deadline.is_some() => {
-                    let timeout = humantime::format_duration(self.shared.config.login_timeout);
-                    let words = format!("no login came within {timeout}");
-                    return self.end_or(End::with_words(EndReason::NoLogin, words));
+                    return self.no_login();
                 }
                 Err(error) => return self.end_or(End::failed(EndReason::of(&error), &error)),
             }
@@ -219,10 +225,30 @@ impl<'a> Client<'a> {
 
     /// Waits, unless the connection ends meanwhile.
     fn pause(&self, duration: Duration) -> Result<(), End> {
-        if !duration.is_zero() && self.connection.pause(duration) {
-            return Err(self.end_or(End::of(EndReason::Lost)));
+        if duration.is_zero() {
+            return Ok(());
         }
-        Ok(())
+        let waits_for_login = self.session.is_none();
+        let left = self
+            .login_deadline
+            .saturating_duration_since(Instant::now());
+        let ends_first = waits_for_login && left < duration;
+        if self
+            .connection
+            .pause(if ends_first { left } else { duration })
+        {
+            Err(self.end_or(End::of(EndReason::Lost)))
+        } else if ends_first {
+            Err(self.no_login())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn no_login(&self) -> End {
+        let timeout = humantime::format_duration(self.shared.config.login_timeout);
+        let words = format!("no login came within {timeout}");
+        self.end_or(End::with_words(EndReason::NoLogin, words))
     }
 
     /// `end`, unless somebody else ended the connection for a reason of their own, which then explains this.
@@ -256,7 +282,7 @@ impl<'a> Client<'a> {
         }
         let mut frames = FrameReader::new();
         let received = self.receiver.set_deadline(Some(deadline));
-        if let Ok(count) = received.and_then(|()| self.receiver.receive(frames.space())) {
+        if let Ok(Some(count)) = received.and_then(|()| self.receiver.receive(frames.space())) {
             frames.filled(count);
             if let Err(end) = self.note_framing(&mut frames) {
                 return end;
@@ -295,18 +321,19 @@ impl<'a> Client<'a> {
     }
 
     fn login(&mut self, name: &Field<'_>, password: &Field<'_>) -> Result<(), End> {
-        let outcome = match self.check_login(name, password) {
-            Ok(login) => self.try_login(login)?,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = outcome {
-            self.connection.send(&ServerMessage::login_refused(why));
-            if self.login_failures >= self.shared.config.max_login_failures {
-                return Err(End::with_words(
-                    EndReason::WrongPasswords,
-                    "too many wrong passwords",
-                ));
+        let checked = self.check_login(name, password).map_err(NoLogin::Refused);
+        match checked.and_then(|(name, password)| self.try_login(name, password)) {
+            Ok(()) => return Ok(()),
+            Err(NoLogin::Ended(end)) => return Err(end),
+            Err(NoLogin::Refused(why)) => {
+                self.connection.send(&ServerMessage::login_refused(why));
             }
+        }
+        if self.login_failures >= self.shared.config.max_login_failures {
+            return Err(End::with_words(
+                EndReason::WrongPasswords,
+                "too many wrong passwords",
+            ));
         }
         Ok(())
     }
@@ -332,37 +359,28 @@ impl<'a> Client<'a> {
         Ok((name, password))
     }
 
-    /// Logs in, or says why not.
-    fn try_login(
-        &mut self,
-        (name, password): (&str, Option<&str>),
-    ) -> Result<Result<(), Cow<'static, str>>, End> {
+    /// Logs in with a name that is allowed, and a password if there is one.
+    fn try_login(&mut self, name: &str, password: Option<&str>) -> Result<(), NoLogin> {
         if let Some(password) = password {
-            match self.shared.accounts.verify(&NameKey::new(name), password) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.login_failures += 1;
-                    let doublings = (self.login_failures - 1).min(8) as u32;
-                    self.pause(
-                        (FIRST_FAILURE_PAUSE * (1 << doublings)).min(LONGEST_FAILURE_PAUSE),
-                    )?;
-                    return Ok(Err(WRONG_PASSWORD.into()));
-                }
-                Err(why) => return Ok(Err(why.into())),
+            let is_right = self.shared.accounts.verify(&NameKey::new(name), password);
+            if !is_right.map_err(|why| NoLogin::Refused(why.into()))? {
+                self.login_failures += 1;
+                let doublings = (self.login_failures - 1).min(8) as u32;
+                let pause = (FIRST_FAILURE_PAUSE * (1 << doublings)).min(LONGEST_FAILURE_PAUSE);
+                self.pause(pause).map_err(NoLogin::Ended)?;
+                return Err(NoLogin::Refused(WRONG_PASSWORD.into()));
             }
         }
-        let session = Arc::new(Session::new(
-            name,
-            password.is_none(),
-            Arc::clone(&self.connection),
-        ));
+        let connection = Arc::clone(&self.connection);
+        let session = Arc::new(Session::new(name, password.is_none(), connection));
         self.session = Some(Arc::clone(&session));
         session.note_posted();
         let (reply, outcome) = bounded(1);
-        let _ = self.shared.events.send(Event::Join {
+        let join = Event::Join {
             session: Arc::clone(&session),
             reply,
-        });
+        };
+        let _ = self.shared.events.send(join);
         match outcome.recv() {
             Ok(Ok(())) => {
                 let kind = if session.is_guest() {
@@ -371,13 +389,13 @@ impl<'a> Client<'a> {
                     "registered"
                 };
                 log::info!("{name} came ({kind}, {})", self.describe());
-                Ok(Ok(()))
+                Ok(())
             }
             Ok(Err(why)) => {
                 self.session = None;
-                Ok(Err(why))
+                Err(NoLogin::Refused(why))
             }
-            Err(_) => Err(End::of(EndReason::Stopping)),
+            Err(_) => Err(NoLogin::Ended(End::of(EndReason::Stopping))),
         }
     }
 

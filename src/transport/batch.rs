@@ -1,13 +1,14 @@
 //! Lines on their way to one or many connections.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::sync::Arc;
 
+use crate::sync::Arc;
 use crate::wire::message::{Line, prefix_lines};
 
 /// Encoded lines, the same for all who are sent them. Forms that only some receivers need are made when the
 /// first of them asks, and only once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     lines: Vec<u8>,
     /// The bytes once more, owned by all the queues of those who could not be sent them at once. A copy, and
@@ -56,21 +57,23 @@ impl Batch {
         &self.lines
     }
 
-    /// The bytes as something that a queue can own a part of.
-    pub fn shared(&self) -> Arc<[u8]> {
-        Arc::clone(self.shared.get_or_init(|| Arc::from(self.lines.as_slice())))
+    /// The bytes from offset `from` on, as something that a queue can own. Those who get everything share one
+    /// copy; a tail is copied for itself, so that a small share never keeps a large batch in memory.
+    pub fn share(&self, from: usize) -> Arc<[u8]> {
+        match from {
+            0 => Arc::clone(self.shared.get_or_init(|| Arc::from(self.lines.as_slice()))),
+            _ => Arc::from(&self.lines[from..]),
+        }
     }
 
-    /// The same lines, each behind its length, and where in them the line at offset `from` stands.
-    pub fn prefixed(&self, from: usize) -> (&Batch, usize) {
-        let batch = self
-            .prefixed
-            .get_or_init(|| Box::new(prefix_lines(&self.lines).into()));
-        let lines_before = self.lines[..from]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        // Each line loses its newline and gains four bytes.
-        (batch, from + 3 * lines_before)
+    /// The lines from offset `from` on, each behind its length.
+    pub fn prefixed(&self, from: usize) -> Cow<'_, Batch> {
+        match from {
+            0 => Cow::Borrowed(
+                self.prefixed
+                    .get_or_init(|| Box::new(prefix_lines(&self.lines).into())),
+            ),
+            _ => Cow::Owned(prefix_lines(&self.lines[from..]).into()),
+        }
     }
 }

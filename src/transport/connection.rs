@@ -1,6 +1,7 @@
 //! One connection: a socket, its outbox, and why it ended.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -26,8 +27,11 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// A thread that waits for the connection looks at its socket at least this often.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// Ciphertext is read in pieces of this many bytes: a full TLS record and its header.
-const CIPHERTEXT_BUFFER: usize = (16 << 10) + 256;
+/// How much ciphertext is read at once while little comes, in bytes.
+const MIN_CIPHERTEXT: usize = 2 << 10;
+
+/// How much ciphertext is read at once while much comes, in bytes: a full TLS record and its header.
+const MAX_CIPHERTEXT: usize = (16 << 10) + 256;
 
 /// Why a connection ended. It is logged once, when it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,7 +204,10 @@ impl Connection {
     pub fn retry(self: &Arc<Self>) -> Retry {
         self.act(
             |outbox, socket| match (outbox.flush(socket), outbox.is_behind()) {
-                (_, false) => Retry::CaughtUp,
+                (_, false) => {
+                    outbox.withdraw();
+                    Retry::CaughtUp
+                }
                 (true, true) => Retry::Advanced,
                 (false, true) => Retry::Stuck,
             },
@@ -242,10 +249,9 @@ impl Connection {
         let (result, decided) = self.act_once(action);
         // Settling a receipt sends to its sender, which may decide receipts in turn. They are worked off one
         // after another: recursion could go as deep as there are connections.
-        let mut decided = std::collections::VecDeque::from(decided);
+        let mut decided = VecDeque::from(decided);
         while let Some((receipt, verdict)) = decided.pop_front() {
-            if let Some(sender) = receipt.into_sender() {
-                let (connection, receipt) = sender;
+            if let Some((connection, receipt)) = receipt.into_sender() {
                 let ((), more) =
                     connection.act_once(|outbox, socket| outbox.settle(socket, &receipt, verdict));
                 decided.extend(more);
@@ -259,13 +265,10 @@ impl Connection {
         action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
     ) -> (R, Vec<(Receipt, Verdict)>) {
         let mut outbox = PanicGuard::new(self);
-        let (was_behind, had_ended, was_shut) = (
-            outbox.is_behind(),
-            outbox.ended().is_some(),
-            outbox.is_shut(),
-        );
+        let (had_ended, was_shut) = (outbox.ended().is_some(), outbox.is_shut());
         let result = action(&mut outbox, &self.socket);
-        let falls_behind = !was_behind && outbox.is_behind();
+        outbox.enforce_limit();
+        let falls_behind = outbox.is_behind() && outbox.announce();
         let ends = !had_ended && outbox.ended().is_some();
         let shuts = !was_shut && outbox.is_shut();
         let may_wake = ends || outbox.is_settled();
@@ -459,6 +462,8 @@ pub struct Receiver {
     connection: Arc<Connection>,
     /// Empty unless the connection is encrypted.
     ciphertext: Vec<u8>,
+    /// Whether the last read brought much.
+    was_full: bool,
     deadline: Option<Instant>,
     /// Bytes that came through the socket since [`take_received`](Self::take_received).
     received: usize,
@@ -470,6 +475,7 @@ impl Receiver {
         Receiver {
             connection,
             ciphertext: Vec::new(),
+            was_full: false,
             deadline: None,
             received: 0,
         }
@@ -524,47 +530,55 @@ impl Receiver {
         }
     }
 
-    /// Reads into `buffer` what has come, waiting for it. 0 means that the client will send no more.
-    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Waits until something comes, and reads it into `buffer`. 0 means that the client will send no more, and
+    /// `None` that what came was none of the client's data: TLS has business of its own.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.connection.is_tls() {
             let count = socket::receive(&self.connection.socket, buffer, self.deadline)?;
             self.received += count;
-            return Ok(count);
+            return Ok(Some(count));
         }
-        loop {
-            let connection = Arc::clone(&self.connection);
-            let progress = connection.act(|outbox, socket| {
-                let progress = outbox
-                    .tls()
-                    .map_or(Ok(Progress::Closed), |tls| tls.read(buffer));
-                // TLS may have something to say of its own, an alert or an answer to a key update.
-                if !outbox.is_behind() {
-                    return progress;
-                }
-                outbox.flush(socket);
-                progress
-            })?;
-            match progress {
-                Progress::Done(count) => return Ok(count),
-                Progress::Closed => return Ok(0),
-                Progress::NeedsInput => {}
-            }
-            let count = self.read_ciphertext()?;
-            if count == 0 {
-                return Ok(0);
-            }
-            let bytes = &self.ciphertext[..count];
-            self.connection.act(|outbox, _| {
-                if let Some(tls) = outbox.tls() {
-                    tls.feed(bytes);
-                }
-            });
+        // What came with earlier ciphertext is there without waiting.
+        match self.decrypt(0, buffer)? {
+            Progress::NeedsInput => {}
+            progress => return Ok(progress.data()),
+        }
+        match self.read_ciphertext()? {
+            0 => Ok(Some(0)),
+            count => Ok(self.decrypt(count, buffer)?.data()),
         }
     }
 
+    /// Hands over `count` bytes of ciphertext and decrypts what that allows.
+    fn decrypt(&mut self, count: usize, buffer: &mut [u8]) -> io::Result<Progress> {
+        let ciphertext = &self.ciphertext[..count];
+        self.connection.act(|outbox, socket| {
+            let was_behind = outbox.is_behind();
+            let Some(tls) = outbox.tls() else {
+                return Ok(Progress::Closed);
+            };
+            tls.feed(ciphertext);
+            let progress = tls.read(buffer);
+            // TLS may have something to say, an alert or an answer to a key update.
+            if !was_behind && outbox.is_behind() {
+                outbox.flush(socket);
+            }
+            progress
+        })
+    }
+
+    /// Reads into a buffer that is small until much comes: idle connections are many.
     fn read_ciphertext(&mut self) -> io::Result<usize> {
-        self.ciphertext.resize(CIPHERTEXT_BUFFER, 0);
+        let size = if self.was_full {
+            MAX_CIPHERTEXT
+        } else {
+            MIN_CIPHERTEXT
+        };
+        if self.ciphertext.len() != size {
+            self.ciphertext = vec![0; size];
+        }
         let count = socket::receive(&self.connection.socket, &mut self.ciphertext, self.deadline)?;
+        self.was_full = count > MIN_CIPHERTEXT / 2;
         self.received += count;
         Ok(count)
     }

@@ -48,6 +48,8 @@ pub struct Outbox {
     limit: usize,
     stage: Stage,
     ended: Option<EndReason>,
+    /// Whether somebody has been told to send on what waits.
+    is_announced: bool,
 }
 
 /// How far the outgoing side has come.
@@ -94,6 +96,7 @@ impl Outbox {
             limit,
             stage: Stage::Open,
             ended: None,
+            is_announced: false,
         }
     }
 
@@ -161,9 +164,13 @@ impl Outbox {
             self.decided.extend(receipt.map(|receipt| (receipt, GONE)));
             return;
         }
+        let prefixed;
         let (batch, from) = match self.framing {
             Framing::Stream => (batch, from),
-            Framing::Prefixed => batch.prefixed(from),
+            Framing::Prefixed => {
+                prefixed = batch.prefixed(from);
+                (prefixed.as_ref(), 0)
+            }
         };
         let bytes = &batch.bytes()[from..];
         let was_behind = self.is_behind();
@@ -180,8 +187,8 @@ impl Outbox {
             }
         }
         let chunk = Chunk {
-            data: batch.shared(),
-            next: from + sent,
+            data: batch.share(from),
+            next: sent,
             alone,
             receipt,
         };
@@ -190,9 +197,23 @@ impl Outbox {
         if !was_behind && self.tls.is_some() {
             self.flush(sink);
         }
+    }
+
+    /// Ends the connection if more waits than the backlog allows.
+    pub fn enforce_limit(&mut self) {
         if self.unsent() > self.limit {
             self.end(EndReason::Slow);
         }
+    }
+
+    /// Notes that the connection is on its way to whoever sends on for those behind. False if it was noted before.
+    pub fn announce(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_announced, true)
+    }
+
+    /// Notes that nobody sends on for this connection any more.
+    pub fn withdraw(&mut self) {
+        self.is_announced = false;
     }
 
     /// Tries to send what waits. True if the sink took anything.

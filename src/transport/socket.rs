@@ -45,15 +45,15 @@ impl Sink for TcpStream {
     }
 }
 
-/// Opens a listener. An IPv6 address of all zeros takes IPv4 connections too.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Opens a listener. An IPv6 address of all zeros takes IPv4 connections too if `takes_both`.
+pub fn listen(address: SocketAddr, takes_both: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(!takes_both)?;
     }
     // Lets a restarted server have its port back at once. On Windows the option means something else.
     #[cfg(unix)]

@@ -15,7 +15,7 @@ use openssl::ssl::{
 use openssl::x509::X509;
 
 /// An `outgoing` buffer that has grown past this many bytes is given back once it is empty.
-const KEPT_CAPACITY: usize = 16 << 10;
+const KEPT_CAPACITY: usize = 4 << 10;
 
 /// The settings that all TLS connections share: versions 1.2 and 1.3 with the ciphers that Mozilla's guidelines
 /// call intermediate, no renegotiation, and no resumption, which a chat that stays connected has no use for.
@@ -51,6 +51,17 @@ pub enum Progress {
     NeedsInput,
     /// The peer has said that it will send no more.
     Closed,
+}
+
+impl Progress {
+    /// How many bytes were read: 0 at the end, and `None` if there are none yet.
+    pub fn data(self) -> Option<usize> {
+        match self {
+            Progress::Done(count) => Some(count),
+            Progress::Closed => Some(0),
+            Progress::NeedsInput => None,
+        }
+    }
 }
 
 /// Ciphertext on its way between the socket and OpenSSL.
@@ -145,11 +156,6 @@ impl Tls {
                 pipe.outgoing.clear();
             }
         }
-    }
-
-    /// Version and cipher, for the log.
-    pub fn describe(&self) -> &'static str {
-        self.stream.ssl().version_str()
     }
 }
 

@@ -246,23 +246,19 @@ impl FrameReader {
                 "the length is 0; is it sent as 8 bytes?",
             ));
         }
-        if prefix[2..] == *b"{\"" {
-            return Err(FrameError::BadPrefix("is it sent as 2 bytes? It must be 4"));
-        }
-        if length >= FRAME_CEILING {
-            return Err(FrameError::BadPrefix(
-                "the length is out of bounds; is it little-endian?",
-            ));
-        }
         if length > limit {
-            return Err(FrameError::TooLarge(limit));
+            return Err(match prefix {
+                [_, _, b'{', b'"'] => FrameError::BadPrefix("is it sent as 2 bytes? It must be 4"),
+                _ if length < FRAME_CEILING => FrameError::TooLarge(limit),
+                _ => FrameError::BadPrefix("the length is out of bounds; is it little-endian?"),
+            });
         }
         if rest.len() < length {
             return Ok(None);
         }
         let body = self.start + 4..self.start + 4 + length;
         self.start = body.end;
-        let body = self.buffer[body].trim_ascii();
+        let body = trim(&self.buffer[body]);
         let mut scanner = Scanner::default();
         let complete = scanner.advance(body)?;
         if !complete || scanner.position != body.len() {
@@ -319,16 +315,27 @@ fn guess_protocol(bytes: &[u8]) -> FrameError {
         [_, 0, b'{', ..] => {
             FrameError::UnknownStart("is the length sent as 2 bytes, little-endian?")
         }
-        [_, b'{', ..] => FrameError::UnknownStart("is the length sent as 1 byte?"),
         [b'[', ..] => FrameError::UnknownStart("a JSON array is not a message"),
         [b'"' | b'\'', ..] => {
             FrameError::UnknownStart("was the object encoded twice, or printed in quotes?")
         }
+        [_, b'{', ..] => FrameError::UnknownStart("is the length sent as 1 byte?"),
         [first, ..] if first.is_ascii_graphic() => {
             FrameError::UnknownStart("this is text, but not a JSON object")
         }
         _ => FrameError::UnknownStart("these bytes are neither"),
     }
+}
+
+/// `bytes` without the white space around them.
+fn trim(bytes: &[u8]) -> &[u8] {
+    let is_black = |byte: &u8| !is_white_space(*byte);
+    let start = bytes.iter().position(is_black).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .rposition(is_black)
+        .map_or(start, |last| last + 1);
+    &bytes[start..end]
 }
 
 /// White space between JSON values (RFC 8259, section 2).

@@ -1,0 +1,298 @@
+//! A terminal client for the classroom chat server, written to be read. `docs/protocol.md` tells what is spoken,
+//! and `client.py` beside this file does the same in Python.
+//!
+//! A client waits for two things at once, the server and the keyboard. Two threads that block, one in reading and
+//! one in writing, would do for a plain socket, but not for TLS: encryption keeps one state for both directions, so
+//! whoever waits for the server inside an `SslStream` keeps everybody else from writing to it. Hence one thread
+//! owns the connection, whichever kind it is, and none of its reads and writes blocks. The other thread waits for
+//! the keyboard and passes lines through a channel; waiting at that channel, for a moment at a time, is how the
+//! first one rests. As it alone also keeps the list of who is online, there is nothing to lock.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use chatd::server::logging::Printable;
+use chatd::wire::frame::FRAME_CEILING;
+use chatd::wire::{ClientMessage, FrameReader, ServerMessage};
+use clap::Parser;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use openssl::hash::MessageDigest;
+use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
+
+const HELP: &str =
+    "TEXT (for all), @NAME TEXT or /msg NAME TEXT, /who, /register NAME PASSWORD, /quit";
+
+/// How long to wait for a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to rest when all that has come is shown.
+const REST: Duration = Duration::from_millis(20);
+
+/// Chat in a terminal.
+#[derive(Parser)]
+#[command(name = "client", after_help = format!("Then type: {HELP}"))]
+struct Options {
+    /// Name or address of the server's machine
+    host: String,
+    /// The name to use: letters and digits, at least 4
+    name: String,
+    /// Leave it out to be a guest
+    password: Option<String>,
+    /// Port of the server [default: 4004, with --tls 4399]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Encrypt the connection
+    #[arg(long)]
+    tls: bool,
+    /// SHA-256 of the certificate that the server must have; implies --tls
+    #[arg(long, value_name = "HEX")]
+    fingerprint: Option<String>,
+}
+
+/// Any error will do: each ends the program, and the user reads it as one line.
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let Err(error) = chat(Options::parse()) else {
+        return ExitCode::SUCCESS;
+    };
+    // Some of its words may be the server's.
+    let _ = writeln!(io::stderr(), "client: {}", Printable(&error.to_string()));
+    ExitCode::FAILURE
+}
+
+fn chat(options: Options) -> Outcome<()> {
+    let mut client = Client {
+        stream: connect(&options)?,
+        reader: FrameReader::new(),
+        unsent: Vec::new(),
+        online: BTreeMap::new(),
+        stage: Stage::LoggingIn,
+    };
+    client.send(&ClientMessage::Login {
+        name: options.name.into(),
+        password: options.password.map(Into::into),
+    });
+    // It holds few lines: if more are piped in than the server takes, the rest waits in the pipe.
+    let (sender, typed) = bounded(16);
+    thread::Builder::new().spawn(move || read_lines(&sender))?;
+    client.run(&typed)
+}
+
+/// Passes on what is typed. When the input ends, so does this thread, and that closes the channel.
+fn read_lines(typed: &Sender<String>) {
+    for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+        let text = String::from_utf8_lossy(&line);
+        if typed.send(text.trim_end_matches('\r').to_owned()).is_err() {
+            return;
+        }
+    }
+}
+
+/// A connection, plain or TLS.
+trait Stream: Read + Write {}
+impl Stream for TcpStream {}
+impl Stream for SslStream<TcpStream> {}
+
+/// Connects, in calls that block, and hands over a stream whose calls do not.
+fn connect(options: &Options) -> Outcome<Box<dyn Stream>> {
+    let tls = options.tls || options.fingerprint.is_some(); // never in the clear by mistake
+    let port = options.port.unwrap_or(if tls { 4399 } else { 4004 });
+    let socket = open_socket(&options.host, port)
+        .map_err(|error| format!("cannot connect to {}, port {port}: {error}", options.host))?;
+    if tls {
+        return Ok(Box::new(encrypt(options, socket)?));
+    }
+    socket.set_nonblocking(true)?;
+    Ok(Box::new(socket))
+}
+
+/// Connects to the first address of `host` that answers.
+fn open_socket(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut outcome = Err(ErrorKind::AddrNotAvailable.into());
+    for address in (host, port).to_socket_addrs()? {
+        outcome = outcome.or_else(|_| TcpStream::connect_timeout(&address, PATIENCE));
+    }
+    outcome
+}
+
+/// Makes a TLS connection of a socket. No authority has signed the server's certificate, so OpenSSL is told to
+/// accept any, and the fingerprint vouches for it.
+fn encrypt(options: &Options, socket: TcpStream) -> Outcome<SslStream<TcpStream>> {
+    let mut connector = SslConnector::builder(SslMethod::tls_client())?;
+    connector.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    connector.set_verify(SslVerifyMode::NONE);
+    let connector = connector.build().configure()?.verify_hostname(false);
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let no_tls = |_| "no TLS connection came about; is this the server's port for TLS?";
+    let stream = connector.connect(&options.host, socket).map_err(no_tls)?;
+
+    let certificate = stream.ssl().peer_certificate();
+    let certificate = certificate.ok_or("the server shows no certificate")?;
+    let digest = certificate.digest(MessageDigest::sha256())?;
+    let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    let found = pairs.join(":");
+    let wrong = format!("refused: the server's fingerprint is {found}, not the one you gave");
+    let unknown = format!("* NOT verified: anybody may be this server. Its fingerprint is {found}");
+    let is_found = |hex: &String| hex.replace(':', "").to_uppercase() == pairs.concat();
+    match options.fingerprint.as_ref().map(is_found) {
+        Some(true) => {}
+        Some(false) => Err(wrong)?,
+        None => say(&unknown)?,
+    }
+    stream.get_ref().set_nonblocking(true)?;
+    Ok(stream)
+}
+
+/// Prints one line. A message may hold anything, even what clears the screen, so that is escaped.
+fn say(line: &str) -> Outcome<()> {
+    writeln!(io::stdout(), "{}", Printable(line))
+        .map_err(|error| format!("cannot print: {error}").into())
+}
+
+/// Where a conversation stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    LoggingIn,
+    Chatting,
+    /// 03 is on its way; what was sent before it is still answered.
+    Leaving,
+}
+
+/// One connection and what is known about it.
+struct Client {
+    stream: Box<dyn Stream>,
+    reader: FrameReader,
+    /// Bytes that the connection has not taken yet.
+    unsent: Vec<u8>,
+    /// Who is online, and whether as a guest.
+    online: BTreeMap<String, bool>,
+    stage: Stage,
+}
+
+impl Client {
+    fn run(&mut self, typed: &Receiver<String>) -> Outcome<()> {
+        while self.receive()? {
+            self.send_more();
+            if self.stage != Stage::Chatting || !self.unsent.is_empty() {
+                thread::sleep(REST); // what is typed meanwhile waits in the channel
+                continue;
+            }
+            match typed.recv_timeout(REST) {
+                Ok(line) => self.obey(&line)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => self.leave(),
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, message: &ClientMessage<'_>) {
+        self.unsent.extend(message.to_line());
+    }
+
+    fn leave(&mut self) {
+        self.send(&ClientMessage::Logout);
+        self.stage = Stage::Leaving;
+    }
+
+    /// Writes as much as the connection takes at once.
+    fn send_more(&mut self) {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // It is lost, which reading will find too, but not before the server's last words.
+                Err(_) => self.unsent.clear(),
+            }
+        }
+    }
+
+    /// Shows all that has come: each read may bring half a message or three of them. Tells whether there may be
+    /// more later; if not, the server has closed the connection because it was asked to.
+    fn receive(&mut self) -> Outcome<bool> {
+        loop {
+            match self.stream.read(self.reader.space()) {
+                Ok(0) => match self.stage {
+                    Stage::Leaving => return Ok(false),
+                    Stage::LoggingIn => Err("the server hung up at once; is this the right port?")?,
+                    Stage::Chatting => Err("connection closed by the server")?,
+                },
+                Ok(count) => self.reader.filled(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => Err(format!("connection lost: {error}"))?,
+            }
+            let not_chat = |error| format!("this is no chat server: {error}");
+            while let Some(frame) = self.reader.next_frame(FRAME_CEILING).map_err(not_chat)? {
+                // What this client does not know, such as a command of a later server, it ignores.
+                if let Ok(message) = serde_json::from_str(frame) {
+                    self.show(message)?;
+                }
+            }
+        }
+    }
+
+    #[rustfmt::skip] // It reads as a table, a message a line.
+    fn show(&mut self, message: ServerMessage<'_>) -> Outcome<()> {
+        use ServerMessage::*;
+        let text = |field: Option<Cow<'_, str>>| field.unwrap_or("?".into()).into_owned();
+        let line = match message {
+            Notice { message } => format!("* the server says: {message}"),
+            LoginReply { flag: 1, friends, .. } => {
+                self.stage = Stage::Chatting;
+                self.online = friends.into_iter().map(|(name, guest)| (name.into(), guest != 0)).collect();
+                self.who()
+            }
+            LoginReply { message, .. } => Err(format!("login refused: {}", text(message)))?,
+            RegisterReply { flag: 1, .. } => "* registered".to_owned(),
+            RegisterReply { message, .. } => format!("* not registered: {}", text(message)),
+            Private { friend_name, message } => format!("[{friend_name} to you] {message}"),
+            HeartbeatOrReceipt { flag: None, .. } => return Ok(()),
+            HeartbeatOrReceipt { flag: Some(1), friend_name, .. } => format!("* sent to {}", text(friend_name)),
+            HeartbeatOrReceipt { friend_name, message, .. } =>
+                format!("* NOT sent to {}: {}", text(friend_name), text(message)),
+            LoggedOn { name, is_user_guest } => {
+                self.online.insert(name.to_string(), is_user_guest != 0);
+                format!("* {name} is here")
+            }
+            LoggedOut { name } => {
+                self.online.remove(&*name);
+                format!("* {name} has left")
+            }
+            Room { speaker, message } => format!("{speaker}: {message}"),
+        };
+        say(&line)
+    }
+
+    fn who(&self) -> String {
+        let guest = |is_guest: &bool| if *is_guest { " (guest)" } else { "" };
+        let show = |(name, is_guest): (&String, &bool)| format!("{name}{}", guest(is_guest));
+        let names: Vec<String> = self.online.iter().map(show).collect();
+        format!("* online: {}", names.join(", "))
+    }
+
+    /// Does what was typed.
+    #[rustfmt::skip] // Another table, a command a line.
+    fn obey(&mut self, line: &str) -> Outcome<()> {
+        let line = line.strip_prefix('@').map_or(line.to_owned(), |rest| format!("/msg {rest}"));
+        let mut words = line.splitn(3, ' ');
+        let [word, name, text] = std::array::from_fn(|_| words.next().unwrap_or_default());
+        let (name, message) = (name.into(), text.into());
+        match word {
+            "/msg" if !text.is_empty() => self.send(&ClientMessage::Private { friend_name: name, message }),
+            "/register" if !text.is_empty() => self.send(&ClientMessage::Register { name, password: message }),
+            "/who" => say(&self.who())?,
+            "/quit" => self.leave(),
+            _ if word.starts_with('/') => say(HELP)?,
+            _ if line.is_empty() => {}
+            _ => self.send(&ClientMessage::Room { message: line.as_str().into() }),
+        }
+        Ok(())
+    }
+}
