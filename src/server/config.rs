@@ -61,21 +61,11 @@ pub struct Config {
     pub no_tls: bool,
 
     /// Certificate for TLS, a PEM file [default: certificate.pem in the data folder, made on first start]
-    #[arg(
-        long,
-        env = "CHATD_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
+    #[arg(long, env = "CHATD_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
     /// Private key of the certificate, a PEM file [default: key.pem in the data folder]
-    #[arg(
-        long,
-        env = "CHATD_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
+    #[arg(long, env = "CHATD_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
     /// Folder for the registered names and the certificate; made if it does not exist
@@ -196,6 +186,9 @@ impl Config {
         if !(4 * self.max_frame..=LARGEST_BACKLOG).contains(&self.max_backlog) {
             return wrong("--max-backlog must be at least four times --max-frame and at most 1GiB");
         }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return wrong("--tls-cert and --tls-key must be given together");
+        }
         if !self.no_tls && self.port == self.tls_port && self.port != 0 {
             return wrong("--port and --tls-port must differ");
         }
@@ -274,6 +267,7 @@ mod tests {
             ["--max-frame", "512KiB"],
             ["--dead-after", "12s"],
             ["--port", "4399"],
+            ["--tls-cert", "x.pem"],
             ["--heartbeat", "1ms"],
             ["--heartbeat", "60days"],
             ["--login-timeout", "300years"],
@@ -282,6 +276,5 @@ mod tests {
         ] {
             assert!(parse(&arguments).unwrap().check().is_err(), "{arguments:?}");
         }
-        assert!(parse(&["--tls-cert", "x.pem"]).is_err());
     }
 }

@@ -31,11 +31,16 @@ pub fn start() -> io::Result<LogEnd> {
     thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || write_lines(&lines, &lost, &mut io::stderr()))?;
+    // Read once, and here: it takes more stack than a connection's thread has.
+    let zone = jiff::tz::TimeZone::system();
     let environment = env_logger::Env::default().default_filter_or("info");
     let started = env_logger::Builder::from_env(environment)
         .target(env_logger::Target::Pipe(Box::new(queue)))
-        .format(|line, record| {
-            let time = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+        .format(move |line, record| {
+            let time = jiff::Timestamp::now()
+                .to_zoned(zone.clone())
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string();
             writeln!(
                 line,
                 "{time} {:5} {}",

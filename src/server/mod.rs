@@ -195,9 +195,17 @@ impl Server {
             laggards,
             stop,
             handle,
-            data_dir: _data_dir,
+            data_dir,
         } = self;
         let config = &shared.config;
+        log::info!(
+            "chatd {} started: plain on {:?}, TLS on {:?}, {} registered names in {}",
+            env!("CARGO_PKG_VERSION"),
+            handle.plain,
+            handle.tls,
+            shared.accounts.len(),
+            data_dir.path().display()
+        );
 
         let fan_out = FanOut::new(
             events,
