@@ -15,5 +15,14 @@
     reason = "nobody uses a test from outside, and not each uses all of the harness"
 )]
 
+mod bad_network;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod limits;
+mod login_deadline;
+mod malformed;
+mod slow_client;
+mod storm;
+mod stress;
+mod tools;
+mod transcripts;

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use chatd::server::{Config, Handle, Server, StartError};
-use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
+use openssl::ssl::{ShutdownState, SslConnector, SslMethod, SslStream, SslVerifyMode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,6 +29,19 @@ impl TestServer {
     /// The same with other settings.
     pub fn with(change: impl FnOnce(&mut Config)) -> TestServer {
         TestServer::in_folder(tempfile::tempdir().unwrap(), change)
+    }
+
+    /// A server whose heartbeat comes too late to get in the way of a test, however slow the machine.
+    pub fn calm() -> TestServer {
+        TestServer::calm_with(|_| {})
+    }
+
+    /// The same with other settings.
+    pub fn calm_with(change: impl FnOnce(&mut Config)) -> TestServer {
+        TestServer::with(|config| {
+            config.heartbeat = Duration::from_secs(3600);
+            change(config);
+        })
     }
 
     /// The same on a data folder that an earlier server may have used.
@@ -122,6 +135,16 @@ impl Way {
     pub fn is_prefixed(self) -> bool {
         matches!(self, Way::PlainPrefixed | Way::TlsPrefixed)
     }
+
+    /// The bytes that carry one frame.
+    pub fn frame(self, json: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.is_prefixed() {
+            bytes.extend_from_slice(&(json.len() as u32).to_be_bytes());
+        }
+        bytes.extend_from_slice(json.as_bytes());
+        bytes
+    }
 }
 
 enum Stream {
@@ -187,11 +210,7 @@ impl Client {
 
     /// Sends one frame that need not be JSON.
     pub fn send_text(&mut self, frame: &str) {
-        let mut bytes = Vec::new();
-        if self.way.is_prefixed() {
-            bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes());
-        }
-        bytes.extend_from_slice(frame.as_bytes());
+        let bytes = self.way.frame(frame);
         self.send_bytes(&bytes);
     }
 
@@ -234,6 +253,42 @@ impl Client {
         }
     }
 
+    /// All frames that have come, without waiting for more, and whether the connection has ended.
+    pub fn take_available(&mut self) -> (Vec<Vec<u8>>, bool) {
+        self.socket().set_nonblocking(true).unwrap();
+        let mut frames = Vec::new();
+        let has_ended = loop {
+            match self.read_some() {
+                Ok(0) => break true,
+                Ok(_) => frames.extend(std::iter::from_fn(|| self.take_frame())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
+                Err(_) => break true,
+            }
+        };
+        self.socket().set_nonblocking(false).unwrap();
+        frames.extend(std::iter::from_fn(|| self.take_frame()));
+        (frames, has_ended)
+    }
+
+    /// All messages up to the end of the connection, however abrupt it is; half a message does not count.
+    #[track_caller]
+    pub fn receive_all(&mut self) -> Vec<Value> {
+        let mut messages = Vec::new();
+        loop {
+            let frames = std::iter::from_fn(|| self.take_frame());
+            messages
+                .extend(frames.map(|frame| serde_json::from_slice::<Value>(&frame).expect("JSON")));
+            match self.read_some() {
+                Ok(0) => return messages,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    panic!("{:?}: nothing came, and no end", self.way)
+                }
+                Err(_) => return messages,
+            }
+        }
+    }
+
     fn take_frame(&mut self) -> Option<Vec<u8>> {
         let (start, end, next) = if self.way.is_prefixed() {
             let length = u32::from_be_bytes(*self.unread.first_chunk()?) as usize;
@@ -259,10 +314,27 @@ impl Client {
         serde_json::from_slice(&frame).expect("JSON")
     }
 
+    /// Reads once, and checks that one whole frame came and nothing else.
+    #[track_caller]
+    pub fn receive_in_one_read(&mut self) -> Value {
+        assert!(self.unread.is_empty(), "something was not read before");
+        self.read_some().unwrap();
+        let frame = self.take_frame().expect("a whole frame");
+        assert!(self.unread.is_empty(), "{:?}: more than a frame", self.way);
+        serde_json::from_slice(&frame).expect("JSON")
+    }
+
     /// Checks that the next message is exactly this.
     #[track_caller]
     pub fn expect(&mut self, expected: Value) {
         assert_eq!(self.receive(), expected, "{:?}", self.way);
+    }
+
+    /// Checks that the next frame is exactly this, byte for byte.
+    #[track_caller]
+    pub fn expect_text(&mut self, expected: &str) {
+        let frame = self.next_frame().expect("a frame, not the end");
+        assert_eq!(String::from_utf8_lossy(&frame), expected, "{:?}", self.way);
     }
 
     /// Checks that the next message has this command, and returns it.
@@ -309,6 +381,14 @@ impl Client {
         );
     }
 
+    /// Whether the end came in an orderly way; over TLS this includes an alert (RFC 8446, section 6.1).
+    pub fn has_ended_orderly(&mut self) -> bool {
+        match &mut self.stream {
+            Stream::Plain(socket) => matches!(socket.read(&mut [0]), Ok(0)),
+            Stream::Tls(stream) => stream.get_shutdown().contains(ShutdownState::RECEIVED),
+        }
+    }
+
     /// Makes sure that the server has carried out all that was sent, and that nothing came of it: the next
     /// message is the answer to something sent now.
     #[track_caller]
@@ -351,6 +431,23 @@ impl Client {
         self.expect(json!({"Command": "12", "Flag": 1}));
     }
 
+    /// Says something to the room.
+    pub fn say(&mut self, text: &str) {
+        self.send(&json!({"Command": "05", "Message": text}));
+    }
+
+    /// Writes to one user.
+    pub fn write_to(&mut self, friend: &str, text: &str) {
+        self.send(&json!({"Command": "04", "FriendName": friend, "Message": text}));
+    }
+
+    /// Logs out, and checks that the connection ends without another word.
+    #[track_caller]
+    pub fn log_out(mut self) {
+        self.send(&json!({"Command": "03"}));
+        self.expect_end();
+    }
+
     /// Says that this client will send no more, and goes on receiving.
     pub fn half_close(&mut self) {
         match &mut self.stream {
@@ -382,4 +479,14 @@ pub fn left(name: &str) -> Value {
 /// The receipt for a message that was delivered.
 pub fn delivered(friend: &str) -> Value {
     json!({"Command": "14", "Comment": "14", "Flag": 1, "FriendName": friend})
+}
+
+/// What everybody receives of a message to the room.
+pub fn said(speaker: &str, text: &str) -> Value {
+    json!({"Command": "32", "Speaker": speaker, "Message": text})
+}
+
+/// What a friend receives of a private message.
+pub fn wrote(sender: &str, text: &str) -> Value {
+    json!({"Command": "13", "FriendName": sender, "Message": text})
 }

@@ -6,7 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that can't go on fails"
+    clippy::print_stderr,
+    reason = "a test that can't go on fails, and one that is skipped says so"
 )]
 #![allow(
     missing_docs,
@@ -15,6 +16,16 @@
     reason = "nobody uses a test from outside, and not each uses all of the harness"
 )]
 
+mod accounts;
+mod bytes;
+mod commands;
+mod framing;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod leaving;
+mod listening;
+mod login;
+mod other_protocols;
 mod presence;
+mod private;
+mod room;

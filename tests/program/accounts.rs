@@ -1,0 +1,188 @@
+//! The accounts file: what survives a kill, and what an editor may leave in it.
+
+use std::fs;
+use std::sync::mpsc;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, Way};
+use crate::process::{Chatd, chatd};
+
+/// The password of those who are in a file that a test has written.
+pub const PASSWORD: &str = "pleaseletmein";
+
+/// A line of the file, with a hash that RFC 7914 gives for [`PASSWORD`].
+pub fn line_for(name: &str) -> String {
+    format!(
+        r#"{{"name":"{name}","hash":"$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofLVQylVYT8Pz2LUlwUkKpr55h6F3A1lHkDfzwF7RVdYhw","registered":"2026-01-01T08:00:00Z"}}"#
+    )
+}
+
+/// Logs in with a password.
+#[track_caller]
+pub fn log_in_registered(client: &mut Client, name: &str, password: &str) {
+    client.send(&json!({"Command": "01", "Name": name, "Password": password}));
+    let roster = client.expect_login();
+    assert!(roster.contains(&(name.to_owned(), false)), "{roster:?}");
+}
+
+#[track_caller]
+fn check(server: &Chatd, name: &str, password: &str) {
+    let mut client = server.connect();
+    log_in_registered(&mut client, name, password);
+    client.log_out();
+}
+
+#[test]
+fn an_acknowledged_registration_survives_a_kill_right_after() {
+    const ROUNDS: usize = 4;
+    const REGISTRANTS: usize = 3;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data").join("accounts.jsonl");
+    let mut all_acknowledged = Vec::new();
+    for round in 0..ROUNDS {
+        let mut command = chatd(folder.path());
+        command.args(["--max-registrations", "0"]);
+        let mut server = Chatd::start(command);
+        let (acknowledge, acknowledged) = mpsc::channel();
+        let registrants: Vec<_> = (0..REGISTRANTS)
+            .map(|registrant| {
+                let mut client = server.connect();
+                let acknowledge = acknowledge.clone();
+                thread::spawn(move || {
+                    for number in 0.. {
+                        let name = format!("Name{round}x{registrant}x{number}");
+                        let password = format!("pass{round}x{registrant}x{number}");
+                        let request = json!({"Command": "02", "Name": name, "Password": password});
+                        if client
+                            .try_send_bytes(request.to_string().as_bytes())
+                            .is_err()
+                        {
+                            return;
+                        }
+                        let Some(reply) = client.next_frame() else {
+                            return;
+                        };
+                        assert_eq!(reply, br#"{"Command":"12","Flag":1}"#);
+                        acknowledge.send((name, password)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        drop(acknowledge);
+        // The kill comes later from round to round, and right after an acknowledgement.
+        let mut kept: Vec<_> = acknowledged.iter().take(round + 1).collect();
+        server.process.kill();
+        kept.extend(acknowledged);
+        for registrant in registrants {
+            registrant.join().unwrap();
+        }
+        assert!(kept.len() > round);
+
+        let server = Chatd::start(chatd(folder.path()));
+        for (name, password) in &kept {
+            check(&server, name, password);
+        }
+        server.stop();
+        all_acknowledged.extend(kept.into_iter().map(|(name, _)| name));
+    }
+    let text = fs::read_to_string(file).unwrap();
+    let names: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].take())
+        .collect();
+    for name in all_acknowledged {
+        let count = names.iter().filter(|of| **of == *name).count();
+        assert_eq!(count, 1, "{name} in\n{text}");
+    }
+}
+
+#[test]
+fn registered_names_are_kept_readable_and_their_passwords_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    let mut client = server.connect();
+    client.register("Anna", "Geheimnis1");
+    client.register("Bobby", "Geheimnis1");
+    client.log_out();
+    server.stop();
+    let text = fs::read_to_string(folder.path().join("data").join("accounts.jsonl")).unwrap();
+    assert!(text.ends_with('\n') && !text.contains("Geheimnis1"));
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!([&lines[0]["name"], &lines[1]["name"]], ["Anna", "Bobby"]);
+    assert_ne!(lines[0]["hash"], lines[1]["hash"], "the salt is random");
+    for line in lines {
+        let hash = line["hash"].as_str().unwrap();
+        let cost = hash.strip_prefix("$scrypt$ln=").expect("the usual form");
+        let log_n: u32 = cost.split(',').next().unwrap().parse().unwrap();
+        assert!(log_n >= 15 && cost.contains(",r=8,p=1$"), "{hash}");
+        assert_eq!(hash.split('$').count(), 5);
+        let time = line["registered"].as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+    }
+}
+
+#[test]
+fn a_file_that_went_through_an_editor_is_accepted() {
+    let [anna, bobby] = ["Anna", "Bobby"].map(line_for);
+    for edited in [
+        format!("{anna}\n{bobby}\n"),
+        format!("{anna}\r\n{bobby}\r\n"),
+        format!("\u{feff}{anna}\r\n{bobby}\r\n"),
+        format!("{anna}\n{bobby}"),
+        format!("\u{feff}{anna}\r\n{bobby}"),
+        format!("\n\n{anna}\n\r\n\n{bobby}\n\n\n"),
+        format!("  {anna}  \n\t{bobby}\n   "),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("accounts.jsonl"), &edited).unwrap();
+        let server = Chatd::start(chatd(folder.path()));
+        check(&server, "Bobby", PASSWORD);
+        let mut client = server.connect();
+        client.send(&json!({"Command": "01", "Name": "Anna"}));
+        client.expect_refusal("11");
+        client.register("Carla", "pass");
+        client.log_out();
+        server.stop();
+
+        // The new line does not run into one that an editor has left without an end.
+        let server = Chatd::start(chatd(folder.path()));
+        check(&server, "Carla", "pass");
+        let log = server.stop();
+        assert!(!log.contains("WARN"), "nothing was dropped: {log}");
+    }
+}
+
+#[test]
+fn a_torn_last_line_is_dropped_and_the_log_says_so() {
+    let [anna, bobby] = ["Anna", "Bobby"].map(line_for);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let file = data.join("accounts.jsonl");
+    fs::write(&file, format!("{anna}\n{}", &bobby[..bobby.len() - 5])).unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    let line = server.log_line("WARN");
+    assert!(line.contains(file.to_str().unwrap()), "{line}");
+    check(&server, "Anna", PASSWORD);
+    let mut bobby = server.connect_as(Way::Tls);
+    bobby.log_in("Bobby");
+    bobby.register("Bobby", "pass");
+    bobby.log_out();
+    server.stop();
+    assert!(
+        fs::read_to_string(&file)
+            .unwrap()
+            .starts_with(&format!("{anna}\n{{"))
+    );
+    let server = Chatd::start(chatd(folder.path()));
+    check(&server, "Bobby", "pass");
+    assert!(!server.stop().contains("WARN"));
+}

@@ -1,0 +1,37 @@
+//! The program itself, as whoever starts it meets it: what it prints, refuses, writes to its log and leaves behind.
+//!
+//! The files are named for their themes. What they check is what `chatd --help` and the README promise.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on fails"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "a test that can't run here says which tool it misses"
+)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "nobody uses a test from outside, and not each uses all of the harness"
+)]
+
+mod accounts;
+mod certificate;
+#[path = "../harness/mod.rs"]
+mod harness;
+#[cfg(unix)]
+mod limits;
+mod log;
+mod mistakes;
+#[cfg(unix)]
+mod output;
+mod process;
+mod python;
+mod settings;
+#[cfg(unix)]
+mod signals;
+mod start;
