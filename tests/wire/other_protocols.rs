@@ -281,7 +281,6 @@ fn any_other_start_gets_a_notice_and_the_end_and_the_log_names_the_likely_cause(
 }
 
 #[test]
-#[ignore = "the log takes the first character for a length of one byte"]
 fn the_log_tells_an_array_and_a_string_from_a_length() {
     let server = logged_server();
     for (start, cause) in [
