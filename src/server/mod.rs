@@ -35,7 +35,7 @@ pub use error::StartError;
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// How long the server waits, when it stops, until everybody has gone. It includes [`SETTLING`].
-const FAREWELL: Duration = Duration::from_secs(4);
+const FAREWELL: Duration = Duration::from_millis(3500);
 
 /// What all threads of a server share.
 #[derive(Debug)]
@@ -186,7 +186,7 @@ impl Server {
     }
 
     /// Serves until [`Handle::stop`] is called, then sends everybody what was said before and a last 10. Returns
-    /// when all have gone, or after four seconds, however the clients behave.
+    /// when all have gone, or after four seconds at most, however the clients behave.
     pub fn run(self) -> Result<(), StartError> {
         let Server {
             shared,

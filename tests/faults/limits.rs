@@ -9,7 +9,7 @@ use chatd::server::own_addresses;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, PATIENCE, TestServer, Way, came, delivered, left, said, wrote};
-use crate::tools::{connect_narrow, quiet_server, receive_news};
+use crate::tools::{connect_narrow, expect_same, quiet_server, receive_news};
 
 /// Kilobytes of text.
 fn filler(kilobytes: usize) -> String {
@@ -533,7 +533,7 @@ fn who_lets_more_wait_than_max_backlog_is_cut_off_and_the_others_miss_nothing() 
         let leaves = heard.iter().filter(|message| **message == left("Sloth"));
         assert_eq!(leaves.count(), 1, "{way:?}");
         for message in &heard {
-            assert_eq!(receive_news(&mut witness), *message, "{way:?}");
+            expect_same(&receive_news(&mut witness), message);
         }
         // What the sloth did get is what the others got, as far as it goes.
         let late: Vec<Value> = sloth.receive_all();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, TestServer, Way};
-use crate::tools::{Chance, Presence, expect_no_panics, spelling, watch_for_panics};
+use crate::tools::{Chance, Presence, expect_no_panics, receive_news, spelling, watch_for_panics};
 use crate::transcripts::{Stay, check};
 
 const THREADS: usize = 6;
@@ -239,7 +239,7 @@ fn observe(mut client: Client, reply: Value) -> Stay {
     let mut received = vec![reply];
     let mut is_over = false;
     while !is_over || presence.len() > 1 {
-        let message = client.receive();
+        let message = receive_news(&mut client);
         presence.apply(&message).unwrap();
         is_over |= message["Message"] == "the last word";
         received.push(message);

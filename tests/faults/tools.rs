@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chatd::server::Config;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{Client, TestServer, Way};
+use crate::harness::{Client, PATIENCE, TestServer, Way};
 
 /// A server whose heartbeat comes in no test, and that takes nobody for dead.
 pub fn quiet_server(change: impl FnOnce(&mut Config)) -> TestServer {
@@ -33,14 +33,25 @@ pub fn connect_narrow(server: &TestServer, way: Way) -> Client {
     Client::over(socket.into(), way)
 }
 
-/// The next message that is not a heartbeat.
+/// The next message that is not a heartbeat, which has a time limit of its own.
 #[track_caller]
 pub fn receive_news(client: &mut Client) -> Value {
+    let start = Instant::now();
     loop {
+        assert!(start.elapsed() < PATIENCE, "nothing but heartbeats came");
         let message = client.receive();
         if message != json!({"Command": "14"}) {
             return message;
         }
+    }
+}
+
+/// Checks that a message is the one, and shows no more than the beginning of it otherwise.
+#[track_caller]
+pub fn expect_same(message: &Value, expected: &Value) {
+    let brief = |message: &Value| message.to_string().chars().take(200).collect::<String>();
+    if message != expected {
+        panic!("{}… instead of {}…", brief(message), brief(expected));
     }
 }
 

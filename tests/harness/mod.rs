@@ -248,6 +248,7 @@ impl Client {
                 Ok(0) => return None,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("{:?}: nothing came, and no end: {error}", self.way),
             }
         }

@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Way};
+use crate::harness::{Client, PATIENCE, Way};
 use crate::process::{Chatd, chatd};
 
 /// The password of those who are in a file that a test has written.
@@ -64,22 +64,24 @@ fn an_acknowledged_registration_survives_a_kill_right_after() {
                         let Some(reply) = client.next_frame() else {
                             return;
                         };
-                        assert_eq!(reply, br#"{"Command":"12","Flag":1}"#);
-                        acknowledge.send((name, password)).unwrap();
+                        // A machine with much else to do may refuse some for now.
+                        if reply == br#"{"Command":"12","Flag":1}"# {
+                            acknowledge.send((name, password)).unwrap();
+                        }
                     }
                 })
             })
             .collect();
         drop(acknowledge);
         // The kill comes later from round to round, and right after an acknowledgement.
-        let mut kept: Vec<_> = acknowledged.iter().take(round + 1).collect();
+        let mut kept: Vec<_> = (0..=round)
+            .map(|_| acknowledged.recv_timeout(PATIENCE).expect("a registration"))
+            .collect();
         server.process.kill();
         kept.extend(acknowledged);
         for registrant in registrants {
             registrant.join().unwrap();
         }
-        assert!(kept.len() > round);
-
         let server = Chatd::start(chatd(folder.path()));
         for (name, password) in &kept {
             check(&server, name, password);

@@ -71,7 +71,7 @@ fn a_signal_lets_everybody_hear_a_goodbye_last() {
 /// A server without the limits that would part it from clients that take nothing.
 fn patient_chatd(folder: &std::path::Path) -> Chatd {
     let mut command = chatd(folder);
-    command.args(["--rate=0", "--byte-rate=0", "--heartbeat=10m"]);
+    command.args(["--rate=0", "--byte-rate=0"]);
     command.arg("--max-backlog=256MiB");
     Chatd::start(command)
 }

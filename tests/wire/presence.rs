@@ -81,6 +81,35 @@ fn an_abrupt_end_is_announced_and_frees_the_name() {
 }
 
 #[test]
+fn the_reply_to_a_login_leaves_in_a_write_of_its_own() {
+    let server = TestServer::calm_with(|config| config.rate = 0);
+    let mut anna = server.guest("Anna");
+    // TLS shows writes as they were made, however late they are read.
+    for way in [Way::Tls, Way::TlsPrefixed] {
+        for _ in 0..20 {
+            let mut bobby = server.connect_as(way);
+            let commands = [
+                r#"{"Command":"99"}"#,
+                r#"{"Command":"01","Name":"Bobby"}"#,
+                r#"{"Command":"05","Message":"1"}"#,
+                r#"{"Command":"04","FriendName":"Bobby","Message":"2"}"#,
+                r#"{"Command":"03"}"#,
+            ];
+            let bytes: Vec<u8> = commands
+                .iter()
+                .flat_map(|command| way.frame(command))
+                .collect();
+            anna.say("meanwhile");
+            bobby.send_bytes(&bytes);
+            assert_eq!(bobby.receive_in_one_read()["Command"], "10");
+            assert_eq!(bobby.receive_in_one_read()["Command"], "11");
+            while bobby.next_frame().is_some() {}
+            while anna.receive() != left("Bobby") {}
+        }
+    }
+}
+
+#[test]
 fn whoever_ends_without_logging_in_was_never_there() {
     let server = TestServer::calm();
     let mut anna = server.guest("Anna");
