@@ -13,7 +13,8 @@ use crate::chat::fanout::NOT_ONLINE;
 use crate::chat::pace::Pace;
 use crate::chat::{Event, Session};
 use crate::sync::Arc;
-use crate::transport::connection::{Connection, EndReason, Receiver};
+use crate::transport::connection::{Connection, EndReason};
+use crate::transport::receiver::Receiver;
 use crate::wire::message::{Line, ServerMessage};
 use crate::wire::{Field, FrameError, FrameReader, NameKey, Request, check_name, check_password};
 

@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::ledger::Verdict;
 use super::outbox::Outbox;
 use super::socket;
-use super::tls::{Progress, Tls};
+use super::tls::Tls;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use crate::wire::frame::Framing;
 use crate::wire::message::{Line, ServerMessage};
@@ -26,12 +26,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A thread that waits for the connection looks at its socket at least this often.
 const GLANCE: Duration = Duration::from_secs(1);
-
-/// How much ciphertext is read at once while little comes, in bytes.
-const MIN_CIPHERTEXT: usize = 2 << 10;
-
-/// How much ciphertext is read at once while much comes, in bytes: a full TLS record and its header.
-const MAX_CIPHERTEXT: usize = (16 << 10) + 256;
 
 /// Why a connection ended. It is logged once, when it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +94,7 @@ pub struct Connection {
     number: u64,
     peer: SocketAddr,
     is_tls: bool,
-    socket: TcpStream,
+    pub(super) socket: TcpStream,
     /// Everything outgoing. A leaf lock: nobody takes another, or blocks, while holding it.
     outbox: Mutex<Outbox>,
     /// Notified when the connection has ended, and when nothing is left to send.
@@ -245,7 +239,7 @@ impl Connection {
     }
 
     /// The one way to the outbox: runs `action` under the lock, then does what must not be done under it.
-    fn act<R>(self: &Arc<Self>, action: impl FnOnce(&mut Outbox, &TcpStream) -> R) -> R {
+    pub(super) fn act<R>(self: &Arc<Self>, action: impl FnOnce(&mut Outbox, &TcpStream) -> R) -> R {
         let (result, decided) = self.act_once(action);
         // Settling a receipt sends to its sender, which may decide receipts in turn. They are worked off one
         // after another: recursion could go as deep as there are connections.
@@ -453,133 +447,5 @@ impl Drop for Receipt {
                 outbox.settle(socket, self, Err("the message was not delivered"))
             });
         }
-    }
-}
-
-/// The incoming side of a connection, for its own thread.
-#[derive(Debug)]
-pub struct Receiver {
-    connection: Arc<Connection>,
-    /// Empty unless the connection is encrypted.
-    ciphertext: Vec<u8>,
-    /// Whether the last read brought much.
-    was_full: bool,
-    deadline: Option<Instant>,
-    /// Bytes that came through the socket since [`take_received`](Self::take_received).
-    received: usize,
-}
-
-impl Receiver {
-    /// The incoming side of `connection`; there must be only one.
-    pub fn new(connection: Arc<Connection>) -> Receiver {
-        Receiver {
-            connection,
-            ciphertext: Vec::new(),
-            was_full: false,
-            deadline: None,
-            received: 0,
-        }
-    }
-
-    /// Lets every wait end at `deadline`, with an error of kind `TimedOut`.
-    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        if deadline.is_none() && self.deadline.is_some() {
-            socket::forget_deadline(&self.connection.socket)?;
-        }
-        self.deadline = deadline;
-        Ok(())
-    }
-
-    /// How many bytes came through the socket since the last call.
-    pub fn take_received(&mut self) -> usize {
-        std::mem::take(&mut self.received)
-    }
-
-    /// Brings the TLS handshake to its end. Nothing to do on a plain connection.
-    ///
-    /// `is_hello` looks at the very first bytes and says whether they can be TLS at all.
-    pub fn handshake(&mut self, is_hello: impl Fn(&[u8]) -> bool) -> io::Result<()> {
-        if !self.connection.is_tls() {
-            return Ok(());
-        }
-        let mut is_first = true;
-        loop {
-            let count = self.read_ciphertext()?;
-            let bytes = &self.ciphertext[..count];
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if is_first && !is_hello(bytes) {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            is_first = false;
-            let progress = self.connection.act(|outbox, socket| {
-                let Some(tls) = outbox.tls() else {
-                    return Ok(Progress::Closed);
-                };
-                tls.feed(bytes);
-                let progress = tls.handshake();
-                outbox.flush(socket);
-                progress
-            })?;
-            match progress {
-                Progress::Done(_) => return Ok(()),
-                Progress::NeedsInput => {}
-                Progress::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
-            }
-        }
-    }
-
-    /// Waits until something comes, and reads it into `buffer`. 0 means that the client will send no more, and
-    /// `None` that what came was none of the client's data: TLS has business of its own.
-    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        if !self.connection.is_tls() {
-            let count = socket::receive(&self.connection.socket, buffer, self.deadline)?;
-            self.received += count;
-            return Ok(Some(count));
-        }
-        // What came with earlier ciphertext is there without waiting.
-        match self.decrypt(0, buffer)? {
-            Progress::NeedsInput => {}
-            progress => return Ok(progress.data()),
-        }
-        match self.read_ciphertext()? {
-            0 => Ok(Some(0)),
-            count => Ok(self.decrypt(count, buffer)?.data()),
-        }
-    }
-
-    /// Hands over `count` bytes of ciphertext and decrypts what that allows.
-    fn decrypt(&mut self, count: usize, buffer: &mut [u8]) -> io::Result<Progress> {
-        let ciphertext = &self.ciphertext[..count];
-        self.connection.act(|outbox, socket| {
-            let was_behind = outbox.is_behind();
-            let Some(tls) = outbox.tls() else {
-                return Ok(Progress::Closed);
-            };
-            tls.feed(ciphertext);
-            let progress = tls.read(buffer);
-            // TLS may have something to say, an alert or an answer to a key update.
-            if !was_behind && outbox.is_behind() {
-                outbox.flush(socket);
-            }
-            progress
-        })
-    }
-
-    /// Reads into a buffer that is small until much comes: idle connections are many.
-    fn read_ciphertext(&mut self) -> io::Result<usize> {
-        let size = if self.was_full {
-            MAX_CIPHERTEXT
-        } else {
-            MIN_CIPHERTEXT
-        };
-        if self.ciphertext.len() != size {
-            self.ciphertext = vec![0; size];
-        }
-        let count = socket::receive(&self.connection.socket, &mut self.ciphertext, self.deadline)?;
-        self.was_full = count > MIN_CIPHERTEXT / 2;
-        self.received += count;
-        Ok(count)
     }
 }

@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod connection;
 pub mod ledger;
 pub mod outbox;
+pub mod receiver;
 pub mod socket;
 pub mod tls;
 
