@@ -1,14 +1,13 @@
 //! The thread that keeps the one order: it alone takes events, changes the session map and broadcasts.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, Sender};
+use std::time::Duration;
 
 use super::accounts::{Accounts, GuestClaim};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
-use crate::sync::Arc;
+use crate::sync::channel::{Receiver, Sender};
+use crate::sync::{Arc, Instant};
 use crate::transport::connection::Receipt;
 use crate::wire::message::Line;
 use crate::wire::name::NameKey;
@@ -178,7 +177,10 @@ impl FanOut {
             }
             Event::Stop { reply } => {
                 self.is_stopping = true;
-                let _ = reply.send(self.roster.dissolve());
+                self.roster.flush();
+                // Whoever finds the map empty must be able to count on the reply.
+                let _ = reply.send(self.roster.members());
+                self.roster.dissolve();
             }
         }
     }

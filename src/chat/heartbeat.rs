@@ -1,11 +1,10 @@
 //! The thread that asks every client for a sign of life.
 
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use super::session::{Session, SessionMap};
-use crate::sync::Arc;
+use crate::sync::channel::{Receiver, RecvTimeoutError};
+use crate::sync::{Arc, Instant};
 use crate::transport::batch::Batch;
 use crate::wire::message::ServerMessage;
 

@@ -1,10 +1,9 @@
 //! The thread that sends on to those who did not take everything at once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-
-use crate::sync::Arc;
+use crate::sync::channel::{Receiver, RecvTimeoutError};
+use crate::sync::{Arc, Instant};
 use crate::transport::connection::{Connection, EndReason, Retry};
 use crate::transport::socket::KERNEL_FINDS_DEAD_PEERS;
 

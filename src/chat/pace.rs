@@ -1,6 +1,8 @@
 //! How fast one connection may go on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::Instant;
 
 /// A token bucket that runs into debt: what was taken is never refused, but must be waited for afterwards.
 #[derive(Debug)]

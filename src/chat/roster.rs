@@ -164,11 +164,17 @@ impl<M: Member, Claim> Roster<M, Claim> {
         self.batch.clear();
     }
 
+    /// Everybody who is online.
+    pub fn members(&self) -> Vec<Arc<M>> {
+        let places = self.places.values();
+        places.map(|place| Arc::clone(&place.member)).collect()
+    }
+
     /// Sends everybody their share, and forgets them without a 31.
-    pub fn dissolve(&mut self) -> Vec<Arc<M>> {
+    pub fn dissolve(&mut self) {
         self.flush();
         self.map.write().clear();
         self.friends = None;
-        self.places.drain().map(|(_, place)| place.member).collect()
+        self.places.clear();
     }
 }

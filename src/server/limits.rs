@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Instant;
 
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Condvar, Instant, Mutex};
 
 /// Refused clients that are told why at the same time, each by a thread of its own. Any more are told without.
 const MAX_REFUSALS: usize = 32;

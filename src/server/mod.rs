@@ -9,12 +9,15 @@ mod listener;
 pub mod logging;
 mod serve;
 
+#[cfg(all(test, feature = "model"))]
+#[path = "../../tests/model/mod.rs"]
+mod model;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use openssl::ssl::SslContext;
 
 use self::data_dir::DataDir;
@@ -22,7 +25,8 @@ use self::limits::Places;
 use crate::chat::fanout::{CHANNEL_CAPACITY, FanOut};
 use crate::chat::{Accounts, Event, Session, SessionMap, heartbeat, laggards};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::channel::{Receiver, Sender, bounded, unbounded};
+use crate::sync::{Arc, Instant, Mutex, Weak};
 use crate::transport::certificate;
 use crate::transport::connection::{Connection, EndReason};
 use crate::transport::socket;
@@ -58,6 +62,30 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What threads share, and the other ends of its channels.
+    fn new(
+        config: Config,
+        accounts: Arc<Accounts>,
+        tls: Option<SslContext>,
+    ) -> (Arc<Shared>, Receiver<Event>, Receiver<Arc<Connection>>) {
+        let (event_sender, events) = bounded(CHANNEL_CAPACITY);
+        // Each connection is in this channel once at most, so their number bounds it.
+        let (laggard_sender, laggards) = unbounded();
+        let shared = Shared {
+            accounts,
+            sessions: SessionMap::default(),
+            events: event_sender,
+            laggards: laggard_sender,
+            tls,
+            connections: Mutex::default(),
+            places: Arc::new(Places::new(config.max_connections, config.max_per_address)),
+            next_number: AtomicU64::new(1),
+            is_stopping: AtomicBool::new(false),
+            config,
+        };
+        (Arc::new(shared), events, laggards)
+    }
+
     fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
     }
@@ -114,10 +142,7 @@ impl Server {
         config.check()?;
         fit_to_machine(&mut config)?;
         let data_dir = DataDir::open(&config.data_dir)?;
-        let accounts = Arc::new(Accounts::open(
-            &data_dir.accounts(),
-            !config.no_registration,
-        )?);
+        let accounts = Accounts::open(&data_dir.accounts(), !config.no_registration)?;
         let identity = match (&config.tls_cert, &config.tls_key) {
             _ if config.no_tls => None,
             (Some(certificate), Some(key)) => Some(certificate::load(certificate, key)?),
@@ -149,21 +174,8 @@ impl Server {
             stop: stop_sender,
         };
 
-        let (event_sender, events) = bounded(CHANNEL_CAPACITY);
-        // Each connection is in this channel once at most, so their number bounds it.
-        let (laggard_sender, laggards) = unbounded();
-        let shared = Arc::new(Shared {
-            accounts,
-            sessions: SessionMap::default(),
-            events: event_sender,
-            laggards: laggard_sender,
-            tls: identity.map(|identity| identity.context),
-            connections: Mutex::default(),
-            places: Arc::new(Places::new(config.max_connections, config.max_per_address)),
-            next_number: AtomicU64::new(1),
-            is_stopping: AtomicBool::new(false),
-            config,
-        });
+        let tls = identity.map(|identity| identity.context);
+        let (shared, events, laggards) = Shared::new(config, Arc::new(accounts), tls);
         Ok(Server {
             shared,
             listeners,
@@ -249,18 +261,7 @@ impl Shared {
             .for_each(|address| wake_listener(*address));
 
         // What was said before is delivered first, and receipts for it.
-        let dissolved_by = Instant::now() + SETTLING / 2;
-        let (reply, online) = bounded(1);
-        let asked = self
-            .events
-            .send_deadline(Event::Stop { reply }, dissolved_by)
-            .is_ok();
-        let online = asked
-            .then(|| online.recv_deadline(dissolved_by).ok())
-            .flatten();
-        // A fan-out that has too much to do is not waited for: after their goodbye, clients get no more from it.
-        let online: Vec<Arc<Session>> =
-            online.unwrap_or_else(|| self.sessions.read().values().cloned().collect());
+        let online = self.dissolve(Instant::now() + SETTLING / 2);
         let settled_by = Instant::now() + SETTLING / 2;
         for connection in online.iter().map(|session| session.connection()) {
             while !connection.is_settled() && Instant::now() < settled_by {
@@ -286,6 +287,22 @@ impl Shared {
                 .wait_until_empty(Instant::now() + Duration::from_millis(500));
         }
         log::info!("stopped");
+    }
+
+    /// Takes everybody off the roster, and tells who was online. A fan-out that has too much to do is not waited
+    /// for: after their goodbye, clients get no more from it.
+    fn dissolve(&self, deadline: Instant) -> Vec<Arc<Session>> {
+        let (reply, online) = bounded(1);
+        // If the channel stays full, there is no reply either.
+        let _ = self.events.send_deadline(Event::Stop { reply }, deadline);
+        online.recv_deadline(deadline).unwrap_or_else(|_| {
+            let known: Vec<_> = self.sessions.read().values().cloned().collect();
+            if known.is_empty() {
+                // The reply has come this very moment: it is sent before the map is emptied.
+                return online.try_recv().unwrap_or_default();
+            }
+            known
+        })
     }
 
     /// Ends the connections that are still being read from and that `condition` picks.

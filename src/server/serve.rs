@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::bounded;
+use std::time::Duration;
 
 use super::Shared;
 use super::limits::LimitMet;
@@ -12,7 +10,8 @@ use crate::chat::accounts::WRONG_PASSWORD;
 use crate::chat::fanout::NOT_ONLINE;
 use crate::chat::pace::Pace;
 use crate::chat::{Event, Session};
-use crate::sync::Arc;
+use crate::sync::channel::bounded;
+use crate::sync::{Arc, Instant};
 use crate::transport::connection::{Connection, EndReason};
 use crate::transport::receiver::Receiver;
 use crate::wire::message::{Line, ServerMessage};

@@ -6,16 +6,15 @@ use std::fmt;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::Sender;
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::ledger::Verdict;
 use super::outbox::Outbox;
 use super::socket;
 use super::tls::Tls;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use crate::sync::channel::Sender;
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, Weak};
 use crate::wire::frame::Framing;
 use crate::wire::message::{Line, ServerMessage};
 use crate::wire::name::NameKey;

@@ -1,12 +1,10 @@
 //! A connection's incoming side.
 
-use std::io;
-use std::time::Instant;
-
 use super::connection::Connection;
 use super::socket;
 use super::tls::Progress;
-use crate::sync::Arc;
+use crate::sync::{Arc, Instant};
+use std::io;
 
 /// How much ciphertext is read at once while little comes, in bytes.
 const MIN_CIPHERTEXT: usize = 2 << 10;

@@ -2,9 +2,13 @@
 
 use std::io::{self, IoSlice, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::sync::Instant;
+#[cfg(any(not(unix), feature = "model"))]
+use crate::sync::sleep;
 
 /// Connections that may wait for `accept`; the system lowers it to its own bound.
 const LISTEN_BACKLOG: i32 = 4096;
@@ -87,14 +91,14 @@ pub fn receive(
     buffer: &mut [u8],
     deadline: Option<Instant>,
 ) -> io::Result<usize> {
-    #[cfg(not(unix))]
+    #[cfg(any(not(unix), feature = "model"))]
     let mut pause = Duration::from_millis(1);
     loop {
         let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if remaining.is_some_and(|remaining| remaining.is_zero()) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        #[cfg(unix)]
+        #[cfg(all(unix, not(feature = "model")))]
         if remaining.is_some() {
             stream.set_read_timeout(remaining)?;
         }
@@ -102,9 +106,9 @@ pub fn receive(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // With a deadline this is its read timeout, which the top of the loop finds passed.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                #[cfg(not(unix))]
+                #[cfg(any(not(unix), feature = "model"))]
                 {
-                    std::thread::sleep(pause.min(remaining.unwrap_or(pause)));
+                    sleep(pause.min(remaining.unwrap_or(pause)));
                     pause = (pause * 2).min(Duration::from_millis(20));
                 }
             }
