@@ -21,6 +21,8 @@
 
 mod accounts;
 mod certificate;
+#[cfg(target_os = "linux")]
+mod exhaustion;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[cfg(unix)]
