@@ -27,8 +27,9 @@ pub fn log_in_registered(client: &mut Client, name: &str, password: &str) {
     assert!(roster.contains(&(name.to_owned(), false)), "{roster:?}");
 }
 
+/// Logs in with a password on a connection of its own.
 #[track_caller]
-fn check(server: &Chatd, name: &str, password: &str) {
+pub fn check(server: &Chatd, name: &str, password: &str) {
     let mut client = server.connect();
     log_in_registered(&mut client, name, password);
     client.log_out();

@@ -131,7 +131,9 @@ fn expect_rest(server: &Chatd) {
 
 /// Checks that the log tells of no failure inside, and of what was lacking.
 #[track_caller]
-fn expect_good_end(server: Chatd) {
+fn expect_good_end(server: Chatd, online: Vec<Client>) {
+    // A server that stops waits for a while until everybody has gone.
+    drop(online);
     let log = server.stop();
     assert!(log.contains("cannot take a connection"), "{log}");
     for word in ["internal error", "panicked", "has failed"] {
@@ -192,7 +194,7 @@ fn without_descriptors_newcomers_wait_and_those_online_chat_on() {
         }
     }
     chat(&mut online, "Anna", "that was that");
-    expect_good_end(server);
+    expect_good_end(server, online);
 }
 
 #[test]
@@ -214,7 +216,8 @@ fn without_descriptors_whoever_leaves_makes_room() {
     drop(silent);
     newcomer.expect_login();
     eprintln!("served {:?} after others had left", start.elapsed());
-    expect_good_end(server);
+    drop(newcomer);
+    expect_good_end(server, online);
 }
 
 /// Checks that a TLS connection is closed before anything came through it.
@@ -278,7 +281,7 @@ fn without_threads_newcomers_are_refused_and_those_online_chat_on() {
         client.expect(left("Late"));
     }
     chat(&mut online, "Anna", "that was that");
-    expect_good_end(server);
+    expect_good_end(server, online);
 }
 
 #[test]
@@ -304,7 +307,7 @@ fn without_threads_whoever_leaves_makes_room() {
     online[0].expect(came("Late", true));
     drop(late);
     online[0].expect(left("Late"));
-    expect_good_end(server);
+    expect_good_end(server, online);
 }
 
 #[test]
@@ -327,6 +330,7 @@ fn a_connection_takes_no_more_mappings_than_the_limit_reckons_with() {
     let grown = mappings(&server.process) - before;
     eprintln!("{grown} mappings for {MORE} connections");
     assert!(grown <= MORE * MAPPINGS_PER_THREAD, "{grown}");
+    drop(guests);
     server.stop();
 }
 

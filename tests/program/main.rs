@@ -21,6 +21,7 @@
 
 mod accounts;
 mod certificate;
+mod crashes;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 #[path = "../harness/mod.rs"]
