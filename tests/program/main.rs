@@ -22,6 +22,8 @@
 mod accounts;
 mod certificate;
 mod crashes;
+#[cfg(unix)]
+mod crowd;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 #[path = "../harness/mod.rs"]
