@@ -1,6 +1,5 @@
 //! A log that panics where a test wants it to.
 
-use std::io::Write;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -35,7 +34,7 @@ impl Log for FaultyLog {
 
     fn log(&self, record: &Record<'_>) {
         let text = record.args().to_string();
-        let _ = writeln!(std::io::stderr(), "{text}");
+        eprintln!("{text}");
         let current = thread::current();
         let name = current.name().unwrap_or_default();
         let breaks = if name.starts_with("conn-") {
