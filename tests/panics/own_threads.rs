@@ -79,7 +79,9 @@ fn a_process_whose_listener_panics() {
     .unwrap();
     let handle = server.handle();
     let (plain, tls) = (handle.plain_addresses()[0], handle.tls_addresses()[0]);
-    writeln!(std::io::stdout(), "\n{READY}{plain} {tls}").unwrap();
+    // Somebody who holds on to standard output, because it stands still, does not put off the end.
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "\n{READY}{plain} {tls}").unwrap();
     let _ = server.run();
     std::process::exit(ORDERLY);
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::{Client, PATIENCE, Way, came, left, said};
-use crate::process::{Chatd, Process, can_run, chatd, chatd_within, isolate};
+use crate::process::{Chatd, Process, can_run, chatd, chatd_within, isolate, refused};
 
 /// How long the processor time of a server that lacks something is measured.
 const WATCHED: Duration = Duration::from_secs(2);
@@ -219,6 +219,30 @@ fn without_descriptors_whoever_leaves_makes_room() {
     expect_good_end(server, online);
 }
 
+#[test]
+fn a_server_without_descriptors_stops_in_order() {
+    if !can_run("prlimit", "--version") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    let online = two_online(&server);
+    limit(&server.process, "nofile", NO_DESCRIPTORS);
+    let silent = fill(&server);
+    server.process.signal("TERM");
+    for mut client in online {
+        client.expect_notice();
+        client.expect_end();
+    }
+    // The last one was never taken, and is not left waiting.
+    for mut client in silent {
+        client.expect_end();
+    }
+    let Chatd { mut process, .. } = server;
+    let status = process.wait();
+    assert!(status.success(), "{status}: {}", process.err.all());
+}
+
 /// Checks that a TLS connection is closed before anything came through it.
 #[track_caller]
 fn expect_no_handshake(mut socket: TcpStream) {
@@ -401,6 +425,19 @@ fn each_limit_of_the_machine_is_named_with_what_to_change() {
         server.guest("Anna");
         server.stop();
     }
+}
+
+#[test]
+#[ignore = "whichever limit it is, the advice is to raise that of open files"]
+fn a_machine_that_can_hold_nobody_for_lack_of_processes_says_so() {
+    if !can_run("prlimit", "--nproc=200") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let complaint = refused(chatd_within(&["--nproc=200"], folder.path()));
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    assert!(complaint.contains("ulimit -u"), "{complaint}");
+    assert!(!complaint.contains("ulimit -n"), "{complaint}");
 }
 
 fn number_in(file: &str) -> u64 {
