@@ -65,7 +65,7 @@ fn password_of(name: &str) -> String {
 
 #[test]
 fn what_was_acknowledged_survives_many_kills_in_the_middle_of_registrations() {
-    const KILLS: u64 = 36;
+    const KILLS: u64 = 32;
     /// So long several take to register a name each, roughly, in milliseconds.
     const LONGEST_LIFE: u64 = 400;
     let mut chance = Chance::new();
@@ -84,7 +84,7 @@ fn what_was_acknowledged_survives_many_kills_in_the_middle_of_registrations() {
     for kill in 0..KILLS {
         let mut server = start_server();
         // The latest is the one in most danger. A login costs as much as a registration, so not each time.
-        if kill % 3 == 0
+        if kill % 4 == 0
             && let Some(name) = acknowledged.last()
         {
             check(&server, name, &password_of(name));
@@ -112,7 +112,7 @@ fn what_was_acknowledged_survives_many_kills_in_the_middle_of_registrations() {
             }
             // Right after an acknowledgement.
             _ => {
-                let mut more = 1 + chance.below(4);
+                let mut more = 1 + chance.below(3);
                 while more > 0 {
                     heard.push(news.recv_timeout(PATIENCE).expect("a registration"));
                     more -= u64::from(matches!(heard.last(), Some(News::Acknowledged(_))));
