@@ -24,6 +24,8 @@ mod certificate;
 mod crashes;
 #[cfg(unix)]
 mod crowd;
+#[cfg(unix)]
+mod data_folder;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 #[path = "../harness/mod.rs"]
