@@ -1,6 +1,6 @@
 //! Ends that nobody planned: the server killed again and again, in the middle of its work.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::sync::mpsc;
 use std::thread;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::check;
 use crate::harness::{Client, PATIENCE, Way};
-use crate::process::{Chatd, chatd};
+use crate::process::{Chatd, Process, chatd};
 
 /// Numbers that a seed determines (xorshift).
 struct Chance(u64);
@@ -175,4 +175,37 @@ fn what_was_acknowledged_survives_many_kills_in_the_middle_of_registrations() {
         start.elapsed()
     );
     server.stop();
+}
+
+#[test]
+fn a_first_start_may_be_killed_at_any_moment() {
+    const KILLS: usize = 30;
+    /// So long a first start takes, roughly, in milliseconds.
+    const START: u64 = 30;
+    let mut chance = Chance::new();
+    // What was there when the server was killed, and how often.
+    let mut found: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    for _ in 0..KILLS {
+        let folder = tempfile::tempdir().unwrap();
+        let mut killed = Process::start(chatd(folder.path()));
+        thread::sleep(Duration::from_millis(chance.below(START)));
+        killed.kill();
+        let files = fs::read_dir(folder.path().join("data"));
+        let mut files: Vec<String> = files
+            .into_iter()
+            .flatten()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        *found.entry(files).or_default() += 1;
+
+        let server = Chatd::start(chatd(folder.path()));
+        server.connect_as(Way::Tls).log_in("Anna");
+        let fingerprint = server.fingerprint();
+        server.stop();
+        let server = Chatd::start(chatd(folder.path()));
+        assert_eq!(server.fingerprint(), fingerprint);
+        server.stop();
+    }
+    eprintln!("{found:?}");
 }
