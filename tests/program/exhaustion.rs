@@ -351,6 +351,28 @@ fn check_refusals(lack: Lack) {
 }
 
 #[test]
+#[ignore = "whoever is refused for lack of a thread is told in lines, even if it frames by length"]
+fn without_threads_newcomers_are_refused_in_their_own_framing() {
+    let lack = Lack::Memory;
+    if !lack.is_possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (server, online) = start_without_threads(folder.path(), lack);
+    // After each failure the server waits longer, so that sooner or later a newcomer has sent something by its turn.
+    let is_told = (0..6).any(|_| {
+        let mut newcomer = server.connect_as(Way::PlainPrefixed);
+        newcomer.send(&json!({"Command": "01", "Name": "Newcomer"}));
+        newcomer
+            .receive_all()
+            .iter()
+            .any(|message| message["Command"] == "10")
+    });
+    assert!(is_told);
+    expect_good_end(server, online);
+}
+
+#[test]
 fn without_threads_whoever_leaves_makes_room() {
     let lack = Lack::Memory;
     if !lack.is_possible() {
