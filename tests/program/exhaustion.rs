@@ -351,7 +351,6 @@ fn check_refusals(lack: Lack) {
 }
 
 #[test]
-#[ignore = "whoever is refused for lack of a thread is told in lines, even if it frames by length"]
 fn without_threads_newcomers_are_refused_in_their_own_framing() {
     let lack = Lack::Memory;
     if !lack.is_possible() {
@@ -450,7 +449,6 @@ fn each_limit_of_the_machine_is_named_with_what_to_change() {
 }
 
 #[test]
-#[ignore = "whichever limit it is, the advice is to raise that of open files"]
 fn a_machine_that_can_hold_nobody_for_lack_of_processes_says_so() {
     if !can_run("prlimit", "--nproc=200") {
         return;
