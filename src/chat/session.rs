@@ -61,7 +61,8 @@ impl Session {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that everybody was sent what came of one event.
+    /// Notes that everybody was sent what came of one event. `Release`, so that whoever then finds the session
+    /// quiet, with `Acquire`, comes after those sends.
     pub fn note_delivered(&self) {
         self.in_flight.fetch_sub(1, Ordering::Release);
     }

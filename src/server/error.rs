@@ -25,8 +25,8 @@ pub enum StartError {
     Certificate(CertificateError),
     /// The system gives no thread.
     Thread(io::Error),
-    /// The system lets no connection be opened.
-    NoRoom,
+    /// The system lets the process hold no connection; the text is what would help.
+    NoRoom(String),
 }
 
 impl fmt::Display for StartError {
@@ -41,12 +41,21 @@ impl fmt::Display for StartError {
                         "another program, perhaps another chatd, uses this port; stop it or choose another port with {flag}"
                     ),
                     io::ErrorKind::PermissionDenied => {
-                        write!(f, "the system does not permit it; choose a port above 1023 with {flag}")
+                        write!(
+                            f,
+                            "the system does not permit it; choose a port above 1023 with {flag}"
+                        )
                     }
                     io::ErrorKind::AddrNotAvailable => {
-                        write!(f, "this machine has no such address; choose another with --bind")
+                        write!(
+                            f,
+                            "this machine has no such address; choose another with --bind"
+                        )
                     }
-                    _ => write!(f, "{error}; choose another address with --bind or another port with {flag}"),
+                    _ => write!(
+                        f,
+                        "{error}; choose another address with --bind or another port with {flag}"
+                    ),
                 }
             }
             StartError::DataDir(path, error) => write!(
@@ -64,9 +73,12 @@ impl fmt::Display for StartError {
                 write!(f, "{error} (see --tls-cert and --tls-key, or --no-tls)")
             }
             StartError::Thread(error) => write!(f, "the system gives no thread: {error}"),
-            StartError::NoRoom => f.write_str(
-                "the system lets this process hold no connection; raise the limit of open files (ulimit -n)",
-            ),
+            StartError::NoRoom(advice) => {
+                write!(
+                    f,
+                    "this machine lets the process hold no connection; {advice}"
+                )
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Takes connections, counts them, and gives each its thread.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::Shared;
 use super::serve::{self, Admission};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::transport::connection::{Connection, EndReason, Parts};
+use crate::transport::connection::{Connection, Parts};
 use crate::transport::socket;
 use crate::transport::tls::Tls;
 use crate::wire::message::{ServerMessage, prefix_lines};
@@ -112,10 +112,9 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
         .spawn(move || serve::run(&thread_shared, thread_connection, admission));
     if let Err(error) = spawned {
         shared.connections.lock().remove(&number);
-        connection.send(&ServerMessage::notice(
+        connection.refuse(&ServerMessage::notice(
             "the server has no thread left; try again later",
         ));
-        connection.close(EndReason::Refused);
         return Err(error);
     }
     Ok(())
@@ -127,15 +126,11 @@ fn brush_off(mut socket: &TcpStream, port: Port, why: &str) -> io::Result<()> {
     if port == Port::Tls {
         return Ok(());
     }
-    socket.set_nonblocking(true)?;
-    // What the client has sent already shows how it frames. Left unread, it would turn the goodbye into a reset.
-    let mut sent = [0; 1024];
-    let is_prefixed = matches!(socket.read(&mut sent), Ok(1..) if sent[0] == 0);
+    let first = socket::discard_input(socket);
     let line = ServerMessage::notice(why).to_line();
-    socket.write_all(&if is_prefixed {
-        prefix_lines(&line)
-    } else {
-        line
+    socket.write_all(&match first {
+        Some(0) => prefix_lines(&line),
+        _ => line,
     })?;
     socket.shutdown(Shutdown::Write)
 }

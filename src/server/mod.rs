@@ -337,7 +337,7 @@ fn wake_listener(mut address: SocketAddr) {
 fn fit_to_machine(config: &mut Config) -> Result<(), StartError> {
     if let Some((fit, advice)) = limits::fewer_than(config.max_connections) {
         if fit == 0 {
-            return Err(StartError::NoRoom);
+            return Err(StartError::NoRoom(advice));
         }
         log::warn!(
             "this machine holds {fit} connections, not the {} of --max-connections; for more, {advice}",

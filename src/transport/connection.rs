@@ -223,6 +223,18 @@ impl Connection {
         }
     }
 
+    /// Tells a client that has no thread why it is not served, as far as that goes without waiting, and gives the
+    /// connection up. With TLS nothing can be told before the handshake.
+    pub fn refuse(self: &Arc<Self>, message: &ServerMessage<'_>) {
+        if !self.is_tls {
+            if socket::discard_input(&self.socket) == Some(0) {
+                self.set_framing(Framing::Prefixed);
+            }
+            self.send(message);
+        }
+        self.close(EndReason::Refused);
+    }
+
     /// Ends the connection at once; its own thread wakes up and leaves. The first reason given stays.
     pub fn end(self: &Arc<Self>, reason: EndReason) {
         self.act(|outbox, _| outbox.end(reason));

@@ -117,6 +117,18 @@ pub fn receive(
     }
 }
 
+/// Reads and throws away what has come, without waiting, and returns its first byte. For clients that are only
+/// told why they are not served: that byte shows how they frame, and what nobody has read would turn the words into
+/// a reset. The socket doesn't block any more after this.
+pub fn discard_input(mut stream: &TcpStream) -> Option<u8> {
+    let mut scrap = [0; 1024];
+    stream.set_nonblocking(true).ok()?;
+    match stream.read(&mut scrap) {
+        Ok(1..) => Some(scrap[0]),
+        _ => None,
+    }
+}
+
 /// Lets [`receive`] wait for ever again after calls with a deadline.
 pub fn forget_deadline(stream: &TcpStream) -> io::Result<()> {
     if cfg!(unix) {

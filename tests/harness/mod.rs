@@ -203,6 +203,11 @@ impl Client {
         }
     }
 
+    /// How this client is connected.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
     /// Sends one frame in the client's framing.
     pub fn send(&mut self, frame: &Value) {
         self.send_text(&frame.to_string());

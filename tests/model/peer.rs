@@ -128,8 +128,11 @@ impl Peer {
         self.transcript
     }
 
-    /// Goes without a word.
-    pub(super) fn vanish(self) -> Transcript {
+    /// Goes without a word, and reads what was written to it until then.
+    pub(super) fn vanish(mut self) -> Transcript {
+        // Nothing can be written to a socket pair from here on, unlike to a TCP connection.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        self.read_until(|_| false);
         self.transcript
     }
 }

@@ -1,12 +1,10 @@
-//! The accounts file: what survives a kill, and what an editor may leave in it.
+//! The accounts file: what is in it, and what an editor may leave in it.
 
 use std::fs;
-use std::sync::mpsc;
-use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, PATIENCE, Way};
+use crate::harness::{Client, Way};
 use crate::process::{Chatd, chatd};
 
 /// The password of those who are in a file that a test has written.
@@ -27,77 +25,12 @@ pub fn log_in_registered(client: &mut Client, name: &str, password: &str) {
     assert!(roster.contains(&(name.to_owned(), false)), "{roster:?}");
 }
 
+/// Logs in with a password on a connection of its own.
 #[track_caller]
-fn check(server: &Chatd, name: &str, password: &str) {
+pub fn check(server: &Chatd, name: &str, password: &str) {
     let mut client = server.connect();
     log_in_registered(&mut client, name, password);
     client.log_out();
-}
-
-#[test]
-fn an_acknowledged_registration_survives_a_kill_right_after() {
-    const ROUNDS: usize = 4;
-    const REGISTRANTS: usize = 3;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("data").join("accounts.jsonl");
-    let mut all_acknowledged = Vec::new();
-    for round in 0..ROUNDS {
-        let mut command = chatd(folder.path());
-        command.args(["--max-registrations", "0"]);
-        let mut server = Chatd::start(command);
-        let (acknowledge, acknowledged) = mpsc::channel();
-        let registrants: Vec<_> = (0..REGISTRANTS)
-            .map(|registrant| {
-                let mut client = server.connect();
-                let acknowledge = acknowledge.clone();
-                thread::spawn(move || {
-                    for number in 0.. {
-                        let name = format!("Name{round}x{registrant}x{number}");
-                        let password = format!("pass{round}x{registrant}x{number}");
-                        let request = json!({"Command": "02", "Name": name, "Password": password});
-                        if client
-                            .try_send_bytes(request.to_string().as_bytes())
-                            .is_err()
-                        {
-                            return;
-                        }
-                        let Some(reply) = client.next_frame() else {
-                            return;
-                        };
-                        // A machine with much else to do may refuse some for now.
-                        if reply == br#"{"Command":"12","Flag":1}"# {
-                            acknowledge.send((name, password)).unwrap();
-                        }
-                    }
-                })
-            })
-            .collect();
-        drop(acknowledge);
-        // The kill comes later from round to round, and right after an acknowledgement.
-        let mut kept: Vec<_> = (0..=round)
-            .map(|_| acknowledged.recv_timeout(PATIENCE).expect("a registration"))
-            .collect();
-        server.process.kill();
-        kept.extend(acknowledged);
-        for registrant in registrants {
-            registrant.join().unwrap();
-        }
-        let server = Chatd::start(chatd(folder.path()));
-        for (name, password) in &kept {
-            check(&server, name, password);
-        }
-        server.stop();
-        all_acknowledged.extend(kept.into_iter().map(|(name, _)| name));
-    }
-    let text = fs::read_to_string(file).unwrap();
-    let names: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].take())
-        .collect();
-    for name in all_acknowledged {
-        let count = names.iter().filter(|of| **of == *name).count();
-        assert_eq!(count, 1, "{name} in\n{text}");
-    }
 }
 
 #[test]

@@ -21,6 +21,13 @@
 
 mod accounts;
 mod certificate;
+mod crashes;
+#[cfg(unix)]
+mod crowd;
+#[cfg(unix)]
+mod data_folder;
+#[cfg(target_os = "linux")]
+mod exhaustion;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[cfg(unix)]

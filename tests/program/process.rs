@@ -168,6 +168,11 @@ impl Process {
         input.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
+    /// The number by which the system knows it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -234,6 +239,14 @@ pub fn isolate(command: &mut Command) -> &mut Command {
 /// is said by variables, so that tests can say otherwise by flags.
 pub fn chatd(folder: &Path) -> Command {
     settle(Command::new(CHATD), folder)
+}
+
+/// The same, started with limits of the system's that `prlimit` knows by these arguments.
+#[cfg(target_os = "linux")]
+pub fn chatd_within(limits: &[&str], folder: &Path) -> Command {
+    let mut prlimit = Command::new("prlimit");
+    prlimit.args(limits).arg(CHATD);
+    settle(prlimit, folder)
 }
 
 /// The same, started by a shell that has carried out `preparation`.

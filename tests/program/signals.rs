@@ -10,17 +10,18 @@ use crate::harness::{Client, Way};
 use crate::process::{Chatd, chatd};
 
 /// How long an end may take. The promise is 5 seconds; the rest is for a machine that has other things to do.
-const END: Duration = Duration::from_secs(5 + 4);
+pub const END: Duration = Duration::from_secs(5 + 4);
 
 /// Everything that still comes to this client.
-fn rest(client: &mut Client) -> Vec<Value> {
+pub fn rest(client: &mut Client) -> Vec<Value> {
     std::iter::from_fn(|| client.next_frame())
         .map(|frame| serde_json::from_slice(&frame).unwrap())
         .collect()
 }
 
+/// Checks that the last message is the goodbye, and that none before it tells of an end.
 #[track_caller]
-fn expect_goodbye(messages: &[Value]) {
+pub fn expect_goodbye(messages: &[Value]) {
     let (last, others) = messages.split_last().expect("a goodbye");
     assert_eq!(last["Command"], "10", "{messages:?}");
     assert!(last["Message"].is_string(), "{last}");
@@ -69,7 +70,7 @@ fn a_signal_lets_everybody_hear_a_goodbye_last() {
 }
 
 /// A server without the limits that would part it from clients that take nothing.
-fn patient_chatd(folder: &std::path::Path) -> Chatd {
+pub fn patient_chatd(folder: &std::path::Path) -> Chatd {
     let mut command = chatd(folder);
     command.args(["--rate=0", "--byte-rate=0"]);
     command.arg("--max-backlog=256MiB");
@@ -77,7 +78,7 @@ fn patient_chatd(folder: &std::path::Path) -> Chatd {
 }
 
 /// A client that reads nothing after its login.
-fn stalled(server: &Chatd, way: Way, name: &str) -> Client {
+pub fn stalled(server: &Chatd, way: Way, name: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     // A small window, so that soon nothing more goes into it.
     socket.set_recv_buffer_size(4096).unwrap();
@@ -93,7 +94,7 @@ fn stalled(server: &Chatd, way: Way, name: &str) -> Client {
 }
 
 /// Says more than the buffers of a socket hold, and hears all of it.
-fn flood(speaker: &mut Client) {
+pub fn flood(speaker: &mut Client) {
     const MESSAGES: usize = 240;
     let text = "x".repeat(60_000);
     for _ in 0..MESSAGES {
