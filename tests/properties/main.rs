@@ -21,7 +21,7 @@
 
 mod framing;
 mod oracle;
-//mod outbox;
+mod outbox;
 mod roster;
 
 /// As many cases as `usual`, unless `PROPTEST_CASES` says otherwise.

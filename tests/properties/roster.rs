@@ -20,7 +20,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(cases(1000))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn everybody_sees_one_order_and_exact_presence(events in vec(event(), 0..60)) {

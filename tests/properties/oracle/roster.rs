@@ -9,7 +9,7 @@ use chatd::chat::roster::{Member, Roster};
 use chatd::transport::batch::Batch;
 use chatd::wire::message::{Line, ServerMessage};
 use chatd::wire::name::NameKey;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 /// Names, each in two spellings.
 const NAMES: [[&str; 2]; 5] = [
@@ -52,9 +52,9 @@ struct Session {
     is_guest: bool,
     map: SessionMap,
     /// The 11, once it has come.
-    reply: RefCell<Option<Line>>,
+    reply: Mutex<Option<Line>>,
     /// All broadcasts.
-    lines: RefCell<Vec<u8>>,
+    lines: Mutex<Vec<u8>>,
 }
 
 impl Member for Session {
@@ -72,28 +72,28 @@ impl Member for Session {
 
     fn push_roster(&self, line: Line) {
         assert!(
-            self.lines.borrow().is_empty(),
+            self.lines.lock().is_empty(),
             "the 11 comes before any broadcast"
         );
         assert!(
             !self.map.read().contains_key(&self.key),
             "nobody can write to a session before its 11"
         );
-        let before = self.reply.replace(Some(line));
+        let before = self.reply.lock().replace(line);
         assert_eq!(before, None, "a second 11");
     }
 
     fn push(&self, batch: &Batch, from: usize) {
         let bytes = &batch.bytes()[from..];
         assert!(bytes.ends_with(b"\n"), "something, and whole lines");
-        assert!(self.reply.borrow().is_some(), "a broadcast before the 11");
+        assert!(self.reply.lock().is_some(), "a broadcast before the 11");
         assert_eq!(*batch.share(from), *bytes, "the form for queues");
         assert_eq!(
             unprefixed(batch.prefixed(from).bytes()),
             bytes,
             "the form with length prefixes"
         );
-        self.lines.borrow_mut().extend_from_slice(bytes);
+        self.lines.lock().extend_from_slice(bytes);
     }
 }
 
@@ -249,8 +249,8 @@ impl Model {
             key: key.clone(),
             is_guest,
             map: Arc::clone(&self.map),
-            reply: RefCell::default(),
-            lines: RefCell::default(),
+            reply: Mutex::default(),
+            lines: Mutex::default(),
         });
         self.held.borrow_mut().insert(number);
         let claim = Claim {
@@ -343,7 +343,7 @@ impl Model {
 
     fn check_session(&self, known: &Known) {
         let name = known.session.name;
-        let lines = known.session.lines.borrow();
+        let lines = known.session.lines.lock();
         let (start, end) = known.share;
         let share = &self.order[start..end.unwrap_or(self.order.len())];
         assert!(
@@ -364,7 +364,7 @@ impl Model {
     fn follow(&self, known: &Known, start: usize, lines: &[u8]) {
         let mut presence = known.presence.borrow_mut();
         let presence = presence.get_or_insert_with(|| {
-            let reply = known.session.reply.borrow();
+            let reply = known.session.reply.lock();
             let presence = friends_in(reply.as_ref().expect("an 11"));
             assert_eq!(&presence, &self.online_at[&start], "Friends");
             presence
