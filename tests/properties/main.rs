@@ -23,6 +23,7 @@ mod framing;
 mod oracle;
 mod outbox;
 mod roster;
+mod tls;
 
 /// As many cases as `usual`, unless `PROPTEST_CASES` says otherwise.
 fn cases(usual: u32) -> proptest::test_runner::Config {

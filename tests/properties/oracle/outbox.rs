@@ -66,11 +66,13 @@ pub enum Step {
 
 /// A socket that does as it is told.
 #[derive(Debug, Default)]
-struct Script {
-    steps: RefCell<VecDeque<Step>>,
-    taken: RefCell<Vec<u8>>,
+pub struct Script {
+    /// What it does next; when there are no more, it takes all.
+    pub steps: RefCell<VecDeque<Step>>,
+    /// What it took.
+    pub taken: RefCell<Vec<u8>>,
     /// Since the last look: how many bytes were offered in each write, from which place in the stream.
-    writes: RefCell<Vec<Range<usize>>>,
+    pub writes: RefCell<Vec<Range<usize>>>,
     /// The first failure.
     failed: RefCell<Option<EndReason>>,
 }
@@ -108,7 +110,7 @@ impl Sink for Script {
 }
 
 /// Receipts whose sender has gone: settling them does nothing, and what becomes of them can be watched.
-fn receipts(friends: impl IntoIterator<Item = usize>) -> VecDeque<Receipt> {
+pub fn receipts(friends: impl IntoIterator<Item = usize>) -> VecDeque<Receipt> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let peer = listener.local_addr().unwrap();
     let (laggards, _) = crossbeam_channel::bounded(1);
@@ -620,6 +622,6 @@ impl Model {
 }
 
 /// A line that differs from others, of about `size` bytes.
-fn line(number: usize, size: u16) -> Line {
+pub fn line(number: usize, size: u16) -> Line {
     format!("{{\"{number}\":\"{}\"}}\n", "x".repeat(size.into())).into_bytes()
 }
