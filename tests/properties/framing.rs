@@ -290,7 +290,7 @@ fn cut(stream: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = (Vec<u8>
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn good_objects_are_read_wherever_they_are_cut((stream, cuts) in cut(good_stream())) {

@@ -111,6 +111,10 @@ impl Sink for Script {
 
 /// Receipts whose sender has gone: settling them does nothing, and what becomes of them can be watched.
 pub fn receipts(friends: impl IntoIterator<Item = usize>) -> VecDeque<Receipt> {
+    let mut friends = friends.into_iter().peekable();
+    if friends.peek().is_none() {
+        return VecDeque::new();
+    }
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let peer = listener.local_addr().unwrap();
     let (laggards, _) = crossbeam_channel::bounded(1);
@@ -124,7 +128,6 @@ pub fn receipts(friends: impl IntoIterator<Item = usize>) -> VecDeque<Receipt> {
         place: Box::new(()),
     }));
     friends
-        .into_iter()
         .map(|friend| sender.open_receipt(&NameKey::new(FRIENDS[friend]), FRIENDS[friend]))
         .collect()
 }
