@@ -211,6 +211,8 @@ fn good_stream() -> impl Strategy<Value = Vec<u8>> {
 #[derive(Clone, Debug)]
 enum Mutation {
     Insert(Index, Vec<u8>),
+    /// Behind a quote, so that strings get their share.
+    Quote(Index, Vec<u8>),
     Remove(Index, usize),
     Repeat(Index, usize),
     Replace(Index, u8),
@@ -225,9 +227,33 @@ fn piece() -> impl Strategy<Value = Vec<u8>> + Clone {
     ]
 }
 
+/// What strings may and may not have in them.
+fn piece_of_string() -> impl Strategy<Value = Vec<u8>> {
+    const ESCAPES: [&str; 12] = [
+        "\\ud800",
+        "\\udc00",
+        "\\udfff",
+        "\\ud83d\\ud83d",
+        "\\udc00\\ud800",
+        "\\ud83d\\ude00",
+        "\\ud83dx",
+        "\\ud83d\\n",
+        "\\u12",
+        "\\u00g0",
+        "\\x",
+        "\\u0000",
+    ];
+    prop_oneof![
+        2 => select(&ESCAPES[..]).prop_map(|escape| escape.as_bytes().to_vec()),
+        1 => select(&BAD_BYTES[..]).prop_map(<[u8]>::to_vec),
+        1 => (0..0x21_u8).prop_map(|control| vec![control]),
+    ]
+}
+
 fn mutation() -> impl Strategy<Value = Mutation> {
     prop_oneof![
         4 => (any::<Index>(), piece()).prop_map(|(at, piece)| Mutation::Insert(at, piece)),
+        4 => (any::<Index>(), piece_of_string()).prop_map(|(at, piece)| Mutation::Quote(at, piece)),
         3 => (any::<Index>(), 1..4_usize).prop_map(|(at, count)| Mutation::Remove(at, count)),
         1 => (any::<Index>(), 1..20_usize).prop_map(|(at, count)| Mutation::Repeat(at, count)),
         2 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
@@ -242,6 +268,13 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
         Mutation::Insert(at, piece) => {
             let at = at.index(length + 1);
             bytes.splice(at..at, piece.iter().copied());
+        }
+        Mutation::Quote(at, piece) => {
+            let quotes: Vec<usize> = (0..length).filter(|at| bytes[*at] == b'"').collect();
+            if !quotes.is_empty() {
+                let at = at.get(&quotes) + 1;
+                bytes.splice(at..at, piece.iter().copied());
+            }
         }
         _ if bytes.is_empty() => {}
         Mutation::Remove(at, count) => {
