@@ -170,9 +170,9 @@ fn object_of(value: impl Strategy<Value = String>) -> impl Strategy<Value = Stri
     })
 }
 
-/// A command that a client may send.
+/// A command that a client may send, with its keys in any order and some of them more than once.
 fn command() -> impl Strategy<Value = String> {
-    let number = select(vec![
+    const NUMBERS: [&str; 9] = [
         "\"01\"",
         "\"02\"",
         "3",
@@ -182,12 +182,14 @@ fn command() -> impl Strategy<Value = String> {
         "\"05\"",
         "\"14\"",
         "\"\\u00305\"",
-    ]);
-    (number, string(), string(), string()).prop_map(|(number, one, two, three)| {
-        format!(
-            r#"{{"Command":{number},"Name":{one},"Password":{two},"FriendName":{one},"Message":{three}}}"#
-        )
-    })
+    ];
+    let number = select(&NUMBERS[..]).prop_map(|number| format!("\"Command\":{number}"));
+    let value = prop_oneof![4 => string(), 1 => Just("null".to_owned()), 1 => Just("7".to_owned())];
+    let field = (select(&KEYS[2..]), value).prop_map(|(key, value)| format!("\"{key}\":{value}"));
+    (vec(number, 1..3), vec(field, 0..7))
+        .prop_map(|(numbers, fields)| [numbers, fields].concat())
+        .prop_shuffle()
+        .prop_map(|entries| format!("{{{}}}", entries.join(",")))
 }
 
 fn object() -> impl Strategy<Value = String> {
