@@ -172,7 +172,11 @@ fn object_of(value: impl Strategy<Value = String>) -> impl Strategy<Value = Stri
 
 /// A command that a client may send, with its keys in any order and some of them more than once.
 fn command() -> impl Strategy<Value = String> {
-    const NUMBERS: [&str; 9] = [
+    const NUMBERS: [&str; 13] = [
+        "\"003\"",
+        "\" 5\"",
+        "5.0",
+        "104",
         "\"01\"",
         "\"02\"",
         "3",
