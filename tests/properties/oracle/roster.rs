@@ -220,7 +220,8 @@ impl Model {
                 self.everybody_is_due();
             }
             Event::Dissolve => {
-                let forgotten = self.roster.dissolve();
+                let forgotten = self.roster.members();
+                self.roster.dissolve();
                 self.everybody_is_due();
                 let mut forgotten: Vec<usize> =
                     forgotten.iter().map(|session| session.number).collect();
