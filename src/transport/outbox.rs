@@ -278,7 +278,7 @@ impl Outbox {
             let mut sealed = 0;
             while sealed < SEALED_AT_ONCE {
                 let next_alone = self.queue.front().is_some_and(|chunk| chunk.alone);
-                if self.queue.is_empty() || sealed > 0 && next_alone != alone {
+                if self.queue.is_empty() || sealed > 0 && (alone || next_alone) {
                     break;
                 }
                 let (taken, receipt) =

@@ -7,8 +7,10 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, PATIENCE, TestServer, Way, delivered, said, wrote};
-use crate::tools::{Chance, Presence, expect_no_panics, receive_news, watch_for_panics};
+use crate::harness::{Client, PATIENCE, TestServer, Way, came, delivered, left, said, wrote};
+use crate::tools::{
+    Chance, Presence, expect_no_panics, quiet_server, receive_news, watch_for_panics,
+};
 
 const THREADS: usize = 4;
 const CONNECTIONS_OF_ONE: usize = 150;
@@ -135,6 +137,13 @@ fn in_frame(way: Way, body: &[u8], chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
+/// Frames in the client's own way.
+fn in_frame_of_right_length(way: Way, body: &[u8]) -> Vec<u8> {
+    let length = (body.len() as u32).to_be_bytes();
+    let prefix = if way.is_prefixed() { &length[..] } else { &[] };
+    [prefix, body].concat()
+}
+
 /// Connects again and again and sends what nobody should. Returns how often each command came back.
 fn attack(server: &TestServer, mut chance: Chance, thread: usize) -> BTreeMap<String, usize> {
     let mut replies = BTreeMap::new();
@@ -149,8 +158,12 @@ fn attack(server: &TestServer, mut chance: Chance, thread: usize) -> BTreeMap<St
             client.log_in(&format!("Mallory{thread}x{connection}"));
         }
         for _ in 0..1 + chance.below(8) {
-            let body = mutate(&mut chance);
-            let bytes = in_frame(way, &body, &mut chance);
+            let mut bytes = Vec::new();
+            // Often many in one segment.
+            while bytes.is_empty() || chance.percent(30) {
+                let body = mutate(&mut chance);
+                bytes.extend(in_frame(way, &body, &mut chance));
+            }
             let cut = chance.below(bytes.len() + 1);
             // The server may have closed by now.
             let sent = client
@@ -299,5 +312,112 @@ fn malformed_input_costs_only_its_sender() {
     for command in ["10", "11", "12", "14", "30", "31", "32"] {
         assert!(kinds.contains(command), "{replies:?}");
     }
+    expect_no_panics();
+}
+
+/// Frames after which a stream can't be trusted, each for a reason of its own.
+const BAD: [&[u8]; 12] = [
+    b"{\"x\":\"a\nb\"}",
+    b"{\"x\":\"\\ud83d\\ud83d\"}",
+    b"{\"x\":\"\\udc00\"}",
+    b"{\"x\":\"\\ud83d\"}",
+    b"{\"x\":\"\\u12g4\"}",
+    b"{\"x\":\"\xf0\x9f\x98\"}",
+    b"{\"\xed\xa0\xbd\":\"\xed\xb8\x80\"}",
+    b"{\"x\":[1}]",
+    b"{\"x\":01,\"x\":1}",
+    b"{\"x\":1 \"y\":2}",
+    b"{\"x\":tru}",
+    b"[{\"x\":1}]",
+];
+
+#[test]
+fn what_is_bad_is_bad_wherever_it_is_cut() {
+    watch_for_panics();
+    let server = quiet_server(|config| (config.rate, config.byte_rate) = (0, 0));
+    // Whatever this client gets an answer to comes after the server has had time to read what was sent before.
+    let mut clock = server.connect();
+    for way in Way::ALL {
+        // A handshake for every byte would take long.
+        let step = if way.is_tls() { 5 } else { 1 };
+        for bad in BAD {
+            let bytes = [
+                way.frame("{\"Command\":14}"),
+                in_frame_of_right_length(way, bad),
+            ]
+            .concat();
+            for cut in (1..bytes.len()).step_by(step) {
+                let mut client = server.connect_as(way);
+                client.send_bytes(&bytes[..cut]);
+                clock.expect_nothing();
+                // The server may have seen enough.
+                let _ = client.try_send_bytes(&bytes[cut..]);
+                client.expect_notice();
+                client.expect_end();
+            }
+        }
+    }
+    expect_no_panics();
+}
+
+#[test]
+fn what_comes_before_a_bad_frame_is_carried_out_and_nothing_after_it() {
+    watch_for_panics();
+    let server = quiet_server(|_| {});
+    let mut bobby = server.guest("Bobby");
+    for way in Way::ALL {
+        for bad in BAD {
+            let mut client = server.connect_as(way);
+            let segment = [
+                way.frame(r#"{"Command":"01","Name":"Mallory"}"#),
+                way.frame(r#"{"Command":"05","Message":"before"}"#),
+                in_frame_of_right_length(way, bad),
+                way.frame(r#"{"Command":"05","Message":"after"}"#),
+            ]
+            .concat();
+            client.send_bytes(&segment);
+            client.expect_login();
+            client.expect(said("Mallory", "before"));
+            client.expect_notice();
+            client.expect_end();
+            bobby.expect(came("Mallory", true));
+            bobby.expect(said("Mallory", "before"));
+            bobby.expect(left("Mallory"));
+        }
+    }
+    bobby.expect_nothing();
+    expect_no_panics();
+}
+
+#[test]
+fn what_is_no_tls_record_ends_a_tls_connection_and_nothing_in_it_is_carried_out() {
+    watch_for_panics();
+    let server = quiet_server(|_| {});
+    let mut bobby = server.guest("Bobby");
+    // Application data that nobody encrypted, of no length, and of too great a one; a handshake message, an alert
+    // and a type that there are not; the protocol without TLS (RFC 8446, section 5.1).
+    let records: [&[u8]; 8] = [
+        b"\x17\x03\x03\0\x22{\"Command\":\"05\",\"Message\":\"forged\"}",
+        b"\x17\x03\x03\0\0",
+        b"\x17\x03\x03\xff\xff",
+        b"\x16\x03\x03\0\x04\x01\0\0\0",
+        b"\x15\x03\x03\0\x02\x02\x28",
+        b"\x63\x03\x03\0\x01x",
+        b"{\"Command\":\"05\",\"Message\":\"forged\"}",
+        b"GET / HTTP/1.1\r\nHost: chat\r\n\r\n",
+    ];
+    for way in [Way::Tls, Way::TlsPrefixed] {
+        for record in records {
+            let mut client = server.guest_as(way, "Mallory");
+            bobby.expect(came("Mallory", true));
+            client.say("encrypted");
+            client.expect(said("Mallory", "encrypted"));
+            bobby.expect(said("Mallory", "encrypted"));
+            client.socket().write_all(record).unwrap();
+            bobby.expect(left("Mallory"));
+            client.receive_all();
+        }
+    }
+    bobby.expect_nothing();
     expect_no_panics();
 }

@@ -1,0 +1,384 @@
+//! Frames and requests, judged by `serde_json`'s own parsers.
+
+use chatd::wire::command::{Field, Request};
+use chatd::wire::frame::{FrameError, FrameReader, MAX_NESTING};
+use chatd::wire::message::{ClientMessage, ServerMessage};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The limit on frames where a test is not about it.
+pub const LIMIT: usize = 1 << 20;
+
+/// What a reader made of a stream.
+#[derive(Debug, PartialEq)]
+pub struct Outcome {
+    /// The frames it gave out.
+    pub frames: Vec<String>,
+    /// What it says after the last byte: whether a frame has begun, or why it trusts the stream no longer.
+    pub end: Result<bool, FrameError>,
+}
+
+/// Feeds `stream` to a reader in pieces that end at `cuts`, and takes frames whenever there are any.
+pub fn read(stream: &[u8], cuts: &[usize], limit: usize) -> Outcome {
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| (*cut).min(stream.len())).collect();
+    cuts.push(stream.len());
+    cuts.sort_unstable();
+    let mut reader = FrameReader::new();
+    let mut frames = Vec::new();
+    let mut next = 0;
+    for cut in cuts {
+        while next < cut {
+            let space = reader.space();
+            assert!(!space.is_empty(), "there is always room");
+            let count = space.len().min(cut - next);
+            space[..count].copy_from_slice(&stream[next..next + count]);
+            reader.filled(count);
+            next += count;
+            loop {
+                match reader.next_frame(limit) {
+                    Ok(Some(frame)) => frames.push(frame.to_owned()),
+                    Ok(None) => break,
+                    Err(error) => {
+                        let end = Err(error);
+                        return Outcome { frames, end };
+                    }
+                }
+            }
+        }
+    }
+    let end = Ok(reader.is_inside_frame());
+    Outcome { frames, end }
+}
+
+/// What is to become of a value that `serde_json` takes for JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Accept,
+    Refuse,
+    /// At this depth `serde_json` gives no second opinion.
+    Either,
+}
+
+/// Judges a whole value, whose grammar `serde_json` has found right, by the protocol's own rules.
+pub fn judge(json: &str) -> Verdict {
+    if !json.starts_with('{') {
+        return Verdict::Refuse;
+    }
+    let (plain, depth) = without_numbers(json);
+    match depth {
+        _ if depth > MAX_NESTING as usize => Verdict::Refuse,
+        // `serde_json` itself goes one level less deep.
+        _ if depth == MAX_NESTING as usize => Verdict::Either,
+        // Half a surrogate pair is all that can still be wrong.
+        _ if serde_json::from_str::<Value>(&plain).is_ok() => Verdict::Accept,
+        _ => Verdict::Refuse,
+    }
+}
+
+/// The same value with 0 for every number, for a number may be too large for any type; and its depth.
+fn without_numbers(json: &str) -> (String, usize) {
+    let mut plain = String::with_capacity(json.len());
+    let (mut depth, mut deepest) = (0, 0);
+    let mut rest = json.chars().peekable();
+    while let Some(char) = rest.next() {
+        match char {
+            '-' | '0'..='9' => {
+                while rest
+                    .next_if(|next| matches!(next, '-' | '+' | '.' | 'e' | 'E' | '0'..='9'))
+                    .is_some()
+                {}
+                plain.push('0');
+                continue;
+            }
+            '{' | '[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            '}' | ']' => depth -= 1,
+            '"' => {
+                plain.push('"');
+                while let Some(char) = rest.next() {
+                    plain.push(char);
+                    match char {
+                        '"' => break,
+                        '\\' => plain.extend(rest.next()),
+                        _ => {}
+                    }
+                }
+                continue;
+            }
+            _ => {}
+        }
+        plain.push(char);
+    }
+    (plain, deepest)
+}
+
+/// Checks a stream without length prefixes: where it is cut makes no difference, and each frame that is accepted is
+/// exactly what `serde_json` finds next in the same bytes, and the other way round.
+///
+/// The relation is between values, not between positions. The reader looks for the brace that ends an object and
+/// leaves its inside to the parser, so a mistake may be noticed later than `serde_json` would, or when the
+/// stream ends, but nothing that is wrong is ever accepted, and nothing after it.
+pub fn check_stream(stream: &[u8], cuts: &[usize]) {
+    assert_ne!(stream.first(), Some(&0), "this chooses length prefixes");
+    let outcome = read(stream, &[], LIMIT);
+    check_cuts(stream, cuts, LIMIT, &outcome);
+    let body = stream.strip_prefix("\u{feff}".as_bytes()).unwrap_or(stream);
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
+    let mut frames = outcome.frames.iter();
+    loop {
+        let frame = frames.next();
+        // What is no request ends the connection: the stream is not read further.
+        let accepted = frame.filter(|frame| parse(frame));
+        match values.next() {
+            Some(Ok(value)) => {
+                let verdict = judge(value.get());
+                match accepted {
+                    Some(frame) => {
+                        assert_ne!(verdict, Verdict::Refuse, "accepted: {frame}");
+                        assert_eq!(frame, value.get());
+                    }
+                    None => {
+                        assert_ne!(verdict, Verdict::Accept, "{outcome:?} has no {value}");
+                        assert!(
+                            frame.is_some() || outcome.end.is_err(),
+                            "the end of {value} was seen: {outcome:?}"
+                        );
+                        return;
+                    }
+                }
+            }
+            Some(Err(error)) => {
+                assert_eq!(accepted, None, "serde_json says: {error}");
+                let is_waiting = outcome.end == Ok(true);
+                assert!(
+                    frame.is_some() || outcome.end.is_err() || is_waiting,
+                    "serde_json says: {error}, the reader {outcome:?}"
+                );
+                return;
+            }
+            None => {
+                assert_eq!((frame, outcome.end), (None, Ok(false)));
+                return;
+            }
+        }
+    }
+}
+
+/// Checks that a stream read in pieces gives the same frames, and fails if it fails in one piece. Why it fails may
+/// differ: with a few bytes more a guess can be better.
+pub fn check_cuts(stream: &[u8], cuts: &[usize], limit: usize, whole: &Outcome) {
+    let in_pieces = read(stream, cuts, limit);
+    assert_eq!(in_pieces.frames, whole.frames, "cut at {cuts:?}");
+    assert_eq!(in_pieces.end.ok(), whole.end.ok(), "cut at {cuts:?}");
+}
+
+/// Checks frames behind length prefixes: where the stream is cut makes no difference, and a frame is accepted
+/// exactly if `serde_json` finds one good object in it.
+pub fn check_prefixed(bodies: &[Vec<u8>], cuts: &[usize]) {
+    let mut stream = Vec::new();
+    for body in bodies {
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        stream.extend_from_slice(&length.to_be_bytes());
+        stream.extend_from_slice(body);
+    }
+    let outcome = read(&stream, &[], LIMIT);
+    check_cuts(&stream, cuts, LIMIT, &outcome);
+    let mut frames = outcome.frames.iter();
+    for body in bodies {
+        let frame = frames.next();
+        let accepted = frame.filter(|frame| parse(frame));
+        let value = serde_json::from_slice::<&RawValue>(body).ok();
+        let verdict = value.map_or(Verdict::Refuse, |value| judge(value.get()));
+        match accepted {
+            Some(frame) => {
+                assert_ne!(verdict, Verdict::Refuse, "accepted: {frame}");
+                assert_eq!(Some(frame.as_str()), value.map(RawValue::get));
+            }
+            None => {
+                assert_ne!(verdict, Verdict::Accept, "{outcome:?} has no {value:?}");
+                assert!(frame.is_some() || outcome.end.is_err(), "{outcome:?}");
+                return;
+            }
+        }
+    }
+    assert_eq!((frames.next(), outcome.end), (None, Ok(false)));
+}
+
+/// Checks any bytes at all, in whichever framing they choose: cuts make no difference, no frame passes the limit,
+/// and whatever is accepted is good JSON.
+pub fn check_bytes(stream: &[u8], cuts: &[usize], limit: usize) {
+    let outcome = read(stream, &[], limit);
+    check_cuts(stream, cuts, limit, &outcome);
+    for frame in &outcome.frames {
+        assert!(frame.len() <= limit, "{} bytes", frame.len());
+        if !parse(frame) {
+            return;
+        }
+        let value = serde_json::from_str::<&RawValue>(frame).expect("JSON");
+        assert_eq!(value.get(), frame, "nothing but the object");
+        assert_ne!(judge(frame), Verdict::Refuse, "accepted: {frame}");
+    }
+}
+
+/// Whether a frame is a request, which is checked against what `serde_json` reads in it.
+fn parse(frame: &str) -> bool {
+    let parsed = Request::parse(frame);
+    if let (Ok(request), Ok(value)) = (&parsed, serde_json::from_str::<Value>(frame)) {
+        assert_eq!(request, &request_in(&value), "{frame}");
+    }
+    parsed.is_ok()
+}
+
+/// What an object asks for.
+fn request_in(object: &Value) -> Request<'_> {
+    let field = |key| match object.get(key) {
+        None | Some(Value::Null) => Field::Absent,
+        Some(Value::String(text)) => Field::Text(text.into()),
+        Some(_) => Field::Other,
+    };
+    let number = match object.get("Command") {
+        None => return Request::Missing,
+        Some(Value::String(text)) => match text.as_bytes() {
+            [ones] if ones.is_ascii_digit() => text.parse().ok(),
+            [tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit() => text.parse().ok(),
+            _ => None,
+        },
+        Some(other) => other.as_u64(),
+    };
+    match number {
+        Some(1) => Request::Login {
+            name: field("Name"),
+            password: field("Password"),
+        },
+        Some(2) => Request::Register {
+            name: field("Name"),
+            password: field("Password"),
+        },
+        Some(3) => Request::Logout,
+        Some(4) => Request::Private {
+            friend: field("FriendName"),
+            message: field("Message"),
+        },
+        Some(5) => Request::Room {
+            message: field("Message"),
+        },
+        Some(14) => Request::HeartbeatAnswer,
+        _ => Request::Unknown,
+    }
+}
+
+/// Checks any text as a request: if it is one, whatever the server would relay of it reads back the same, and it is
+/// what a client would have to send for it.
+pub fn check_request(text: &str) {
+    if !parse(text) {
+        return;
+    }
+    let Ok(request) = Request::parse(text) else {
+        return;
+    };
+    match request {
+        Request::Room { message } => {
+            let Some(message) = message.text() else {
+                return;
+            };
+            check_relayed(&ServerMessage::Room {
+                speaker: "Anna".into(),
+                message: message.into(),
+            });
+            let message = message.into();
+            check_sent(&ClientMessage::Room { message });
+        }
+        Request::Private { friend, message } => {
+            let friend = friend.text().unwrap_or_default();
+            check_relayed(&ServerMessage::receipt(friend, Ok(())));
+            check_relayed(&ServerMessage::receipt(friend, Err(friend)));
+            let Some(message) = message.text() else {
+                return;
+            };
+            check_relayed(&ServerMessage::Private {
+                friend_name: friend.into(),
+                message: message.into(),
+            });
+            check_sent(&ClientMessage::Private {
+                friend_name: friend.into(),
+                message: message.into(),
+            });
+        }
+        Request::Login { name, password } => check_sent(&ClientMessage::Login {
+            name: name.text().unwrap_or_default().into(),
+            password: password.text().map(Into::into),
+        }),
+        Request::Register { name, password } => check_sent(&ClientMessage::Register {
+            name: name.text().unwrap_or_default().into(),
+            password: password.text().unwrap_or_default().into(),
+        }),
+        Request::Logout | Request::HeartbeatAnswer | Request::Unknown | Request::Missing => {}
+    }
+}
+
+/// Checks that a message is one line of JSON that reads back the same.
+fn check_relayed(message: &ServerMessage<'_>) {
+    let line = message.to_line();
+    check_line(&line);
+    let back: ServerMessage<'_> = serde_json::from_slice(&line).expect("a message");
+    assert_eq!(&back, message);
+}
+
+/// Checks that a message is one line that the server reads as the same request.
+fn check_sent(message: &ClientMessage<'_>) {
+    let line = message.to_line();
+    check_line(&line);
+    let outcome = read(&line, &[], LIMIT);
+    assert_eq!((outcome.frames.len(), outcome.end), (1, Ok(false)));
+    let request = Request::parse(&outcome.frames[0]).expect("a request");
+    let text = |field: &Field<'_>| field.text().map(str::to_owned);
+    match (message, &request) {
+        (ClientMessage::Room { message }, Request::Room { message: read }) => {
+            assert_eq!(text(read).as_deref(), Some(&**message));
+        }
+        (
+            ClientMessage::Private {
+                friend_name,
+                message,
+            },
+            Request::Private {
+                friend,
+                message: read,
+            },
+        ) => {
+            assert_eq!(text(friend).as_deref(), Some(&**friend_name));
+            assert_eq!(text(read).as_deref(), Some(&**message));
+        }
+        (
+            ClientMessage::Login { name, password },
+            Request::Login {
+                name: read,
+                password: read_password,
+            },
+        ) => {
+            assert_eq!(text(read).as_deref(), Some(&**name));
+            assert_eq!(text(read_password).as_deref(), password.as_deref());
+        }
+        (
+            ClientMessage::Register { name, password },
+            Request::Register {
+                name: read,
+                password: read_password,
+            },
+        ) => {
+            assert_eq!(text(read).as_deref(), Some(&**name));
+            assert_eq!(text(read_password).as_deref(), Some(&**password));
+        }
+        _ => panic!("{message:?} is read as {request:?}"),
+    }
+}
+
+fn check_line(line: &[u8]) {
+    let newlines = line.iter().filter(|byte| **byte == b'\n').count();
+    assert!(newlines == 1 && line.ends_with(b"\n"), "one line");
+    let body = &line[..line.len() - 1];
+    let value: &RawValue = serde_json::from_slice(body).expect("JSON");
+    assert_eq!(value.get().as_bytes(), body);
+}
