@@ -12,7 +12,10 @@ pub type Verdict = Result<(), &'static str>;
 /// later message is decided first (the friend has gone meanwhile, say). Friends don't wait for one another.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// What is undecided, or waits for something undecided, by friend. No entry is empty.
+    /// The only receipt that is owed, and for whom. Most messages are delivered before the next one is sent, and
+    /// so need no table.
+    only: Option<(NameKey, Entry)>,
+    /// If there are more, what is undecided, or waits for something undecided, by friend. No entry is empty.
     friends: HashMap<NameKey, VecDeque<Entry>>,
     next_ticket: u64,
     owed: usize,
@@ -43,10 +46,14 @@ impl Ledger {
             shown: shown.into(),
             verdict: None,
         };
-        self.friends
-            .entry(friend.clone())
-            .or_default()
-            .push_back(entry);
+        if self.owed == 1 {
+            self.only = Some((friend.clone(), entry));
+            return ticket;
+        }
+        let earlier = self.only.take().into_iter();
+        for (friend, entry) in earlier.chain([(friend.clone(), entry)]) {
+            self.friends.entry(friend).or_default().push_back(entry);
+        }
         ticket
     }
 
@@ -59,6 +66,11 @@ impl Ledger {
         verdict: Verdict,
         mut emit: impl FnMut(Line),
     ) {
+        if let Some((_, entry)) = self.only.take_if(|(_, entry)| entry.ticket == ticket) {
+            emit(ServerMessage::receipt(&entry.shown, verdict).to_line());
+            self.owed = 0;
+            return;
+        }
         let Some(entries) = self.friends.get_mut(friend) else {
             return;
         };
@@ -83,6 +95,10 @@ impl Ledger {
     /// Decides all that is undecided, and calls `emit` with every receipt that is owed.
     pub fn settle_all(&mut self, verdict: Verdict, mut emit: impl FnMut(Line)) {
         self.owed = 0;
+        let only = self.only.take();
+        if let Some((_, entry)) = only {
+            emit(ServerMessage::receipt(&entry.shown, verdict).to_line());
+        }
         for (_, entries) in self.friends.drain() {
             for entry in entries {
                 emit(

@@ -403,7 +403,10 @@ impl Scanner {
             self.position += 1;
             self.state = match self.state {
                 ScanState::OutsideString => match byte {
-                    b'"' => ScanState::InString,
+                    b'"' => {
+                        self.position += plain_prefix(&frame[self.position..]);
+                        ScanState::InString
+                    }
                     b'{' | b'[' => {
                         self.depth += 1;
                         if self.depth > MAX_NESTING {

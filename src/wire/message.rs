@@ -129,7 +129,7 @@ impl<'a> ServerMessage<'a> {
     /// The receipt for a private message to `friend`: delivered, or not for a reason.
     pub fn receipt(friend: &'a str, outcome: Result<(), &'a str>) -> Self {
         ServerMessage::HeartbeatOrReceipt {
-            comment: Some("14".into()),
+            comment: Some(RECEIPT.into()),
             flag: Some(outcome.is_ok().into()),
             friend_name: Some(friend.into()),
             message: outcome.err().map(Cow::from),
@@ -145,34 +145,44 @@ impl<'a> ServerMessage<'a> {
 
     /// Adds the message as a line to others.
     ///
-    /// What nearly all of the traffic consists of is put together by hand, which costs half as much.
+    /// The three kinds that traffic mostly consists of are put together by hand, at less than half the cost.
     pub fn append_to(&self, lines: &mut Line) {
-        let parts: [&str; 4] = match self {
+        match self {
             ServerMessage::Private {
                 friend_name,
                 message,
-            } => [
-                "{\"Command\":\"13\",\"FriendName\":",
-                friend_name,
-                ",\"Message\":",
-                message,
-            ],
-            ServerMessage::Room { speaker, message } => [
-                "{\"Command\":\"32\",\"Speaker\":",
-                speaker,
-                ",\"Message\":",
-                message,
-            ],
-            _ => return append_line(self, lines),
-        };
-        let [head, first, middle, second] = parts;
-        lines.extend_from_slice(head.as_bytes());
-        append_string(first, lines);
-        lines.extend_from_slice(middle.as_bytes());
-        append_string(second, lines);
-        lines.extend_from_slice(b"}\n");
+            } => {
+                lines.extend_from_slice(br#"{"Command":"13","FriendName":"#);
+                append_string(friend_name, lines);
+                lines.extend_from_slice(br#","Message":"#);
+                append_string(message, lines);
+                lines.extend_from_slice(b"}\n");
+            }
+            ServerMessage::HeartbeatOrReceipt {
+                comment: Some(comment),
+                flag: Some(1),
+                friend_name: Some(friend_name),
+                message: None,
+            } if comment == RECEIPT => {
+                lines
+                    .extend_from_slice(br#"{"Command":"14","Comment":"14","Flag":1,"FriendName":"#);
+                append_string(friend_name, lines);
+                lines.extend_from_slice(b"}\n");
+            }
+            ServerMessage::Room { speaker, message } => {
+                lines.extend_from_slice(br#"{"Command":"32","Speaker":"#);
+                append_string(speaker, lines);
+                lines.extend_from_slice(br#","Message":"#);
+                append_string(message, lines);
+                lines.extend_from_slice(b"}\n");
+            }
+            _ => append_line(self, lines),
+        }
     }
 }
+
+/// What stands in the `Comment` of a receipt.
+const RECEIPT: &str = "14";
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -342,6 +352,35 @@ mod tests {
             },
             r#"{"Command":"32","Speaker":"Anna","Message":"hi"}"#,
         );
+    }
+
+    #[test]
+    fn lines_put_together_by_hand_are_those_of_serde() {
+        for text in [
+            "",
+            "hi",
+            "\"",
+            "\\",
+            "\n",
+            "你好\u{7f}",
+            "a long text with a \u{1} in it",
+            "\0",
+        ] {
+            for message in [
+                ServerMessage::Private {
+                    friend_name: "Anna".into(),
+                    message: text.into(),
+                },
+                ServerMessage::receipt(text, Ok(())),
+                ServerMessage::Room {
+                    speaker: "Anna".into(),
+                    message: text.into(),
+                },
+            ] {
+                let line = serde_json::to_string(&message).unwrap() + "\n";
+                assert_eq!(String::from_utf8(message.to_line()).unwrap(), line);
+            }
+        }
     }
 
     #[test]
