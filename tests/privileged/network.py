@@ -201,11 +201,11 @@ def _tap(host, name):
     """A network device of the host whose other end is the descriptor returned."""
     TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
     try:
-        tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        with host.inside():  # the descriptor, too, remembers where it was opened
+            tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
     except OSError as error:
-        raise Missing(f"a wire that loses packets needs /dev/net/tun: {error.strerror}") from error
-    with host.inside():
-        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+        raise Missing(f"a cable that loses packets needs /dev/net/tun: {error.strerror}") from error
     return tap
 
 

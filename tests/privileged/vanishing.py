@@ -3,7 +3,7 @@
 import re
 import time
 
-from chat import Broken, Scene, chatter, check_promises, check_sequences, now, wait_until_even
+from chat import Broken, Scene, chatter, check_promises, check_sequences, now, wait_until, wait_until_even
 
 # What a timer may be late by on a busy machine.
 SLACK = 1.0
@@ -39,6 +39,7 @@ def vanish(report, chatd, folder, heartbeat=HEARTBEAT, dead_after=None, busy=Fal
                 f"31 for a {'TLS' if client.is_tls else 'plain'} client whose host vanished, within {limit:g} s",
                 f"{max(noticed):.2f} s", max(noticed) <= limit + SLACK
             )
+        wait_until(lambda: len(scene.server.logged("Gone.* left")) == len(gone))
         reasons = {re.search(r"left \((.*?);", line)[1] for line in scene.server.logged("Gone.* left")}
         report.figure("the reason in the log", ", or ".join(sorted(reasons)))
         # Nobody who lives was taken for dead.
