@@ -125,28 +125,34 @@ def flood_behind_link(report, chatd, folder, size, seconds=30):
 def capacity(report, chatd, folder):
     """How many clients one link carries while one client floods, before somebody is cut off."""
     for size in (LARGEST, 1280):
-        for count in (30, 35, 40, 45, 50, 60, 80):
-            place = folder / f"{count}-{size}"
-            place.mkdir()
-            with Scene(chatd, place) as scene:
-                scene.start().wait_until_up()
-                teacher, pupils, flooder = classroom(scene, count, LINK_MBIT)
-                backlog = Backlog(scene.server, flooder, pupils)
-                start = now()
-                scene.meanwhile(backlog.watch)
-                scene.meanwhile(chatter, teacher, 0.5)
-                scene.meanwhile(flood, flooder, size)
-                while now() < start + 60 and not cut_off(teacher):
-                    time.sleep(0.2)
-                lasted = now() - start
-                lost = cut_off(teacher)
-                seen = [time for pupil in pupils for time in latencies(pupil, {"Teacher"}, start + 5)] or [0]
-                report.figure(
-                    f"{count} clients behind {LINK_MBIT} Mbit/s, a flood of {size} bytes a message",
-                    f"{f'first cut off after {lasted:.0f} s' if lost else f'nobody cut off in {lasted:.0f} s'}; "
-                    f"{times(seen)}; at most {backlog}"
-                )
-                print(report.lines[-1], flush=True)
+        for count in (20, 25, 30, 35, 40, 45, 50, 60, 80):
+            report.figure(
+                f"{count} clients behind {LINK_MBIT} Mbit/s, a flood of {size} bytes a message",
+                one_capacity(chatd, folder / f"{count}-{size}", count, size)
+            )
+            print(report.lines[-1], flush=True)
+
+
+def one_capacity(chatd, folder, count, size, seconds=60):
+    """What becomes of `count` clients behind the link while one floods: says so in words."""
+    folder.mkdir()
+    with Scene(chatd, folder) as scene:
+        scene.start().wait_until_up()
+        teacher, pupils, flooder = classroom(scene, count, LINK_MBIT)
+        backlog = Backlog(scene.server, flooder, pupils)
+        start = now()
+        scene.meanwhile(backlog.watch)
+        scene.meanwhile(chatter, teacher, 0.5)
+        scene.meanwhile(flood, flooder, size)
+        wait_until(lambda: cut_off(teacher), seconds)
+        lasted = now() - start
+        lost = cut_off(teacher)
+        wait_until(lambda: len(scene.server.logged("Pupil.* left")) >= len(lost), 2)
+        reasons = sorted({line.partition("left (")[2].partition(";")[0].partition(":")[0]
+                          for line in scene.server.logged("Pupil.* left")})
+        seen = [time for pupil in pupils for time in latencies(pupil, {"Teacher"}, start + 5)] or [0]
+        what = f"{len(lost)} cut off after {lasted:.0f} s ({', '.join(reasons)})" if lost else f"nobody cut off in {lasted:.0f} s"
+        return f"{what}; {times(seen)}; at most {backlog}"
 
 
 def loss(report, chatd, folder, seconds=20):

@@ -71,6 +71,12 @@ class Host:
         with self.inside():
             run(*command)
 
+    def set(self, name, value):
+        """Sets one of the kernel's settings for the host, as sysctl does."""
+        # Opened in a namespace, the file is that namespace's.
+        with self.inside(), open("/proc/sys/" + name.replace(".", "/"), "w") as setting:
+            setting.write(f"{value}\n")
+
     @property
     def handle(self):
         """What `ip` takes as the name of the namespace."""
@@ -180,9 +186,11 @@ class CabledHost(Host):
         """Gives the host its cable back."""
         self._lan.server.run("ip", "link", "set", self.port, "up")
 
-    def slow_down(self, mbit, queue_ms=100):
+    def slow_down(self, mbit, queue_ms=300):
         """Makes the cable carry so much a second each way, with a queue before it that drops what it can't hold."""
-        queue = max(int(mbit * 1e6 / 8 * queue_ms / 1e3), 6000)
+        # A real cable carries packets, not the 64 KiB that the kernel passes on in one piece where it can.
+        self._lan.server.run("ip", "link", "set", "lan", "gso_max_segs", "1")
+        queue = max(int(mbit * 1e6 / 8 * queue_ms / 1e3), 20_000)
         for host, device in ((self._lan.server, self.port), (self, "eth0")):
             host.run(
                 "tc", "qdisc", "add", "dev", device, "root", "tbf",

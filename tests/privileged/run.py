@@ -65,6 +65,7 @@ WAITING = {
     "vanish-idle-short-dead-after": functools.partial(vanishing.vanish, heartbeat=3.0, dead_after=0.5),
     "dead-after-too-long": vanishing.dead_after_too_long,
     "come-back": vanishing.come_back,
+    "come-back-rto-max": functools.partial(vanishing.come_back, rto_max_ms=2000),
     "same-name": vanishing.return_under_the_same_name,
     "addresses": addresses.limit_by_address,
     "full-disk": disk.full,
