@@ -46,7 +46,8 @@ def limit_by_address(report, chatd, folder):
             report.promise(f"loopback ({address}) is exempt", f"{len(many)} connections", True)
         own = [scene.client(scene.lan.server) for _ in range(LIMIT + 1)]
         refused = _is_refused(own[-1])
-        report.figure("the server's own address on the network is", "counted like any other" if refused else "exempt, too")
+        report.figure("the server's own address on the network",
+                      "is counted like any other" if refused else "is exempt, too")
 
         shown = scene.server.logged("refused a connection from")
         report.promise("the log shows IPv4 addresses as such, not mapped", shown[0].partition("refused")[2],

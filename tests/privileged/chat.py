@@ -430,7 +430,8 @@ def check_promises(reference, others):
         if client.over:
             expected = expected[:len(seen)]
         if seen != expected:
-            at = next((at for at, (one, two) in enumerate(zip(seen, expected)) if one != two), min(len(seen), len(expected)))
+            shorter = min(len(seen), len(expected))
+            at = next((at for at in range(shorter) if seen[at] != expected[at]), shorter)
             raise Broken(
                 f"{client.name} heard {len(seen)} broadcasts of {len(expected)}; from number {at} on they differ: "
                 f"{seen[at:at + 2]} instead of {expected[at:at + 2]}"

@@ -5,7 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from chat import Scene
+from chat import Broken, Scene
 from network import Missing, run
 
 PASSWORD = "secret"
@@ -41,6 +41,14 @@ def fill(disk):
     return filler
 
 
+def register(client, *names):
+    """Registers names, which must succeed."""
+    for name in names:
+        reply = client.register(name, PASSWORD)
+        if reply["Flag"] != 1:
+            raise Broken(f"{name} could not be registered: {reply['Message']}")
+
+
 def may_log_in(scene, host, names):
     """Which of the names can log in with their password."""
     able = []
@@ -71,7 +79,7 @@ def full(report, chatd, folder):
         host = scene.lan.host()
         watcher, registrar = scene.guest(host, "Watcher"), scene.guest(host, "Registrar")
         acknowledged = ["Anna", "Bobby", "Charles"]
-        assert all(registrar.register(name, PASSWORD)["Flag"] == 1 for name in acknowledged)
+        register(registrar, *acknowledged)
 
         filler = fill(disk)
         # The block that the accounts stand in has room for some more.
@@ -105,7 +113,8 @@ def full(report, chatd, folder):
                        f"{len(able)} of {len(acknowledged)}", able == acknowledged)
         filler.unlink()
         reply = scene.client(host).register("Dora", PASSWORD)
-        report.promise("and with room again it registers", reply.get("Message", "Dora is registered"), reply["Flag"] == 1)
+        report.promise("and with room again it registers", reply.get("Message", "Dora is registered"),
+                       reply["Flag"] == 1)
 
 
 def full_at_start(report, chatd, folder):
@@ -116,8 +125,8 @@ def full_at_start(report, chatd, folder):
         status, words = scene.start().wait_for_failure()
         report.promise("a first start on a full disk says so, status 1", f"{status}: {_without(folder, words)}",
                        status == 1 and "No space left" in words)
-        report.figure("files it leaves", ", ".join(
-            f"{file.name} ({file.stat().st_size} bytes)" for file in sorted(disk.iterdir()) if file != filler) or "none")
+        left = [file for file in sorted(disk.iterdir()) if file != filler]
+        report.figure("files it leaves", ", ".join(f"{file.name} ({file.stat().st_size} bytes)" for file in left))
         filler.unlink()
         scene.start().wait_until_up()
         guest = scene.client(scene.lan.host(), "Anna", tls=True)
@@ -132,7 +141,8 @@ def full_at_start(report, chatd, folder):
     os.truncate(filler, filler.stat().st_size - 4096)
     with Scene(chatd, other) as scene:
         status, words = scene.start().wait_for_failure()
-        report.promise("a disk that has room for half of what is made first: the same", f"{status}: {_without(other, words)}",
+        report.promise("a disk that has room for half of what is made first: the same",
+                       f"{status}: {_without(other, words)}",
                        status == 1 and "No space left" in words)
         filler.unlink()
         scene.start().wait_until_up()
@@ -145,7 +155,7 @@ def read_only_at_start(report, chatd, folder):
     disk = mount(folder / "data", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs")
     with Scene(chatd, folder) as scene:
         scene.start().wait_until_up()
-        assert scene.client(scene.lan.host()).register("Anna", PASSWORD)["Flag"] == 1
+        register(scene.client(scene.lan.host()), "Anna")
         scene.server.stop()
         run("mount", "-o", "remount,ro", str(disk))
         status, words = scene.start().wait_for_failure()
@@ -183,7 +193,7 @@ def read_only_while_running(report, chatd, folder):
         host = scene.lan.host()
         watcher, registrar = scene.guest(host, "Watcher"), scene.guest(host, "Registrar")
         acknowledged = ["Anna", "Bobby"]
-        assert all(registrar.register(name, PASSWORD)["Flag"] == 1 for name in acknowledged)
+        register(registrar, *acknowledged)
 
         trigger = _error_trigger(disk)
         trigger.write_text("chatd test")
@@ -206,7 +216,8 @@ def read_only_while_running(report, chatd, folder):
 
 def _error_trigger(disk):
     """The file by which ext4 can be told to find an error, in the loop device mounted at `disk` and no other."""
-    devices = [line.split()[0] for line in Path("/proc/self/mounts").read_text().splitlines() if line.split()[1] == str(disk)]
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    devices = [device for device, place, *_ in mounts if place == str(disk)]
     if len(devices) != 1 or not devices[0].startswith("/dev/loop"):
         raise Missing(f"{disk} is not on a loop device: {devices}")
     trigger = Path("/sys/fs/ext4", Path(devices[0]).name, "trigger_fs_error")

@@ -49,7 +49,9 @@ class Backlog:
     def watch(self, over):
         while not over.wait(0.1):
             whole = self.ahead.received - self.marks[self.ahead]
-            lacking = {client: whole - client.received + self.marks[client] for client in self.behind if not client.over}
+            lacking = {
+                client: whole - client.received + self.marks[client] for client in self.behind if not client.over
+            }
             if not lacking:
                 continue
             self.peak = max(self.peak, *lacking.values(), 0)
@@ -58,12 +60,14 @@ class Backlog:
             self.peak_in_server = max(self.peak_in_server, *in_server, 0)
 
     def __str__(self):
-        return f"{self.peak_in_server >> 10} KiB in the server, {self.peak >> 10} KiB with the kernel's buffer and the cable"
+        return (f"{self.peak_in_server >> 10} KiB in the server, "
+                f"{self.peak >> 10} KiB with the kernel's buffer and the cable")
 
 
 def times(values):
     """Percentiles in words."""
-    return f"p50 {percentile(values, 50) * 1e3:.0f} ms, p99 {percentile(values, 99) * 1e3:.0f} ms, max {max(values) * 1e3:.0f} ms"
+    p50, p99 = (percentile(values, percent) * 1e3 for percent in (50, 99))
+    return f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {max(values) * 1e3:.0f} ms"
 
 
 def classroom(scene, count, mbit):
@@ -114,9 +118,9 @@ def flood_behind_link(report, chatd, folder, size, seconds=30):
         report.promise("all receive everything, once, in one order", f"{count} messages compared", True)
         report.figure("what the flooder got through", f"{sent} messages, {sent / lasted:.1f} a second")
         report.figure("the teacher's message at the pupils, on the link", times(
-            [time for pupil in pupils for time in latencies(pupil, {"Teacher"})]))
+            [value for pupil in pupils for value in latencies(pupil, {"Teacher"})]))
         report.figure("the same from 5 s on, when the flooder's burst is used up", times(
-            [time for pupil in pupils for time in latencies(pupil, {"Teacher"}, start + 5)]))
+            [value for pupil in pupils for value in latencies(pupil, {"Teacher"}, start + 5)]))
         report.figure("a pupil's message at the teacher, off the link", times(latencies(teacher, {"Pupil0"})))
         report.figure("the teacher's own message back at the teacher", times(latencies(teacher, {"Teacher"})))
         report.figure("the most that waited for one pupil", str(backlog))
@@ -150,8 +154,10 @@ def one_capacity(chatd, folder, count, size, seconds=60):
         wait_until(lambda: len(scene.server.logged("Pupil.* left")) >= len(lost), 2)
         reasons = sorted({line.partition("left (")[2].partition(";")[0].partition(":")[0]
                           for line in scene.server.logged("Pupil.* left")})
-        seen = [time for pupil in pupils for time in latencies(pupil, {"Teacher"}, start + 5)] or [0]
-        what = f"{len(lost)} cut off after {lasted:.0f} s ({', '.join(reasons)})" if lost else f"nobody cut off in {lasted:.0f} s"
+        seen = [value for pupil in pupils for value in latencies(pupil, {"Teacher"}, start + 5)] or [0]
+        what = f"nobody cut off in {lasted:.0f} s"
+        if lost:
+            what = f"{len(lost)} cut off after {lasted:.0f} s ({', '.join(reasons)})"
         return f"{what}; {times(seen)}; at most {backlog}"
 
 
@@ -207,7 +213,8 @@ def loss(report, chatd, folder, seconds=20):
 
         names = {client.name for client in settled}
         lost = [name for name in cut_off(teacher) if name in names]
-        report.promise("2 % loss and 30 ms each way: nobody is cut off", f"{len(lost)} of {len(settled)} cut off", not lost)
+        report.promise("2 % loss and 30 ms each way: nobody is cut off", f"{len(lost)} of {len(settled)} cut off",
+                       not lost)
         count = check_promises(teacher, [*settled[1:], *passers])
         report.promise("one order and exact presence, while guests come and go",
                        f"{count} messages compared; {len(passers)} guests came and went", True)
@@ -218,7 +225,7 @@ def loss(report, chatd, folder, seconds=20):
                        f"{len(receipts())} receipts, {sum(receipts())} with Flag 1",
                        len(receipts()) == len(told) == sum(receipts()))
         report.figure("the teacher's message behind the lossy link", times(
-            [time for pupil in pupils for time in latencies(pupil, {"Teacher"}, start)]))
+            [value for pupil in pupils for value in latencies(pupil, {"Teacher"}, start)]))
         report.figure("the wire", "; ".join(scene.lan.end_wires()))
 
 
@@ -235,7 +242,7 @@ def slow_tls_client(report, chatd, folder, seconds=12):
         names = {talker.name for talker in talkers}
 
         def of_everybody(since, until):
-            return [time for client in clients for time in latencies(client, names, since)]
+            return [value for client in clients for value in latencies(client, names, since)]
 
         start = now()
         time.sleep(seconds / 2)
@@ -251,4 +258,5 @@ def slow_tls_client(report, chatd, folder, seconds=12):
                        times(beside), percentile(beside, 99) < limit)
         report.promise("nobody else is cut off", ", ".join(lost) or "nobody at all", set(lost) <= {"Slow"})
         received = slow.received - slow.since_login
-        report.figure("the slow client", f"{'cut off' if lost else 'still there'} after {now() - start:.0f} s, {received >> 10} KiB received")
+        report.figure("the slow client", f"{'cut off' if lost else 'still there'} after {now() - start:.0f} s, "
+                      f"{received >> 10} KiB received")

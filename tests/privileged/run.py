@@ -17,8 +17,9 @@ machine makes the figures worse, not the promises broken. What takes longer, and
 Exit status: 0 all promises kept; 1 one broken; 2 no chatd to test; 77 the machine lacks something (one sentence says
 what), so that everything, or the case named, was skipped.
 
-It leaves nothing behind. Namespaces have no names and mounts are private to the process, so they go with it however
-it ends; several runs fit side by side.
+It leaves nothing behind. Namespaces have no names, mounts are private to the process, and the servers are told to end
+with it: all that goes however the script ends. Only after kill -9 a folder stays in the temporary one.
+Several runs fit side by side.
 
 | file | what it holds |
 | --- | --- |
@@ -180,7 +181,7 @@ def main():
         print(f"skipped: {lack}", file=sys.stderr)
         return SKIPPED
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     folder = Path(tempfile.mkdtemp(prefix=f"chatd-privileged-{os.getpid()}-"))
     try:
