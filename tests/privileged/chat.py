@@ -110,16 +110,20 @@ class Ear:
     """The thread that reads for all clients of a scene, so that none is slow by its own fault."""
 
     def __init__(self):
+        self.failure = None  # what it could not read, if anything
         self._selector = selectors.DefaultSelector()
+        # Both this thread and the one that closes a client remove it, and its descriptor is soon another's.
+        self._lock = threading.Lock()
         self._over = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def add(self, client):
-        self._selector.register(client.socket, selectors.EVENT_READ, client)
+        with self._lock:
+            self._selector.register(client.socket, selectors.EVENT_READ, client)
 
     def remove(self, client):
-        with contextlib.suppress(KeyError, ValueError):
+        with self._lock, contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(client.socket)
 
     def close(self):
@@ -130,7 +134,12 @@ class Ear:
     def _listen(self):
         while not self._over:
             for key, _ in self._selector.select(0.2):
-                if not key.data.listen():
+                try:
+                    goes_on = key.data.listen()
+                except Exception as error:  # a broken frame, say; the scene ends with it
+                    self.failure = self.failure or Broken(f"{key.data.name} could not read: {error!r}")
+                    goes_on = False
+                if not goes_on:
                     self.remove(key.data)
 
 
@@ -145,7 +154,7 @@ def condensed(message):
 class Client:
     """A client on some host. It notes every message with the time of its arrival."""
 
-    def __init__(self, ear, host, name=None, tls=False, address=Lan.ADDRESS, prefixed=False):
+    def __init__(self, ear, host, name=None, tls=False, address=Lan.ADDRESS):
         self.name, self.is_tls = name, tls
         self.heard = []  # (when, message)
         self.received = 0  # bytes
@@ -319,6 +328,8 @@ class Scene:
             if self.server:
                 self.server.kill()
             self.lan.close()
+        if self.ear.failure:
+            raise self.ear.failure
 
     def start(self, *options, data=None):
         """Starts the server, anew if there was one."""

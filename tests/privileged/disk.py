@@ -90,7 +90,8 @@ def full(report, chatd, folder):
                 refusal = reply["Message"]
                 break
             acknowledged.append(f"Late{number}")
-        report.promise("a full disk: registering gets 12 with Flag 0 and a reason", str(refusal), bool(refusal))
+        report.promise("a full disk: registering gets 12 with Flag 0 and a reason", str(refusal),
+                       "cannot save" in str(refusal))
         refused = f"Late{number}"
         again = registrar.register(refused, PASSWORD)
         report.promise("again, and the connection stays open", again.get("Message", "registered"), again["Flag"] == 0)
@@ -199,7 +200,8 @@ def read_only_while_running(report, chatd, folder):
         trigger.write_text("chatd test")
         replies = [registrar.register("Charles", PASSWORD) for _ in range(2)]
         report.promise("the disk turns read-only: registering gets 12 with Flag 0 and a reason",
-                       replies[0].get("Message", "registered"), all(reply["Flag"] == 0 for reply in replies))
+                       replies[0].get("Message", "registered"),
+                       all(reply["Flag"] == 0 and "cannot save" in reply["Message"] for reply in replies))
         report.figure("and the second time", replies[1].get("Message", "registered"))
         check_chat(report, scene, watcher, host, "on a read-only disk")
         able = may_log_in(scene, host, [*acknowledged, "Charles"])
