@@ -94,7 +94,7 @@ pub struct Config {
     #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 4096, value_parser = at_least_one)]
     pub max_connections: usize,
 
-    /// Connections at the same time from one address, the own machine excepted; 0 is no limit
+    /// Connections at the same time from one address, loopback excepted; 0 is no limit
     #[arg(
         long,
         env = "CHATD_MAX_PER_ADDRESS",

@@ -66,7 +66,10 @@ impl Ledger {
         verdict: Verdict,
         mut emit: impl FnMut(Line),
     ) {
-        if let Some((_, entry)) = self.only.take_if(|(_, entry)| entry.ticket == ticket) {
+        if let Some((_, entry)) = self
+            .only
+            .take_if(|(of, entry)| of == friend && entry.ticket == ticket)
+        {
             emit(ServerMessage::receipt(&entry.shown, verdict).to_line());
             self.owed = 0;
             return;

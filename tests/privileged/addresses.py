@@ -1,0 +1,91 @@
+"""Limits by address, with addresses that are not loopback."""
+
+import time
+
+from chat import Broken, PATIENCE, Scene, now
+from network import Lan
+
+LIMIT = 4
+
+
+def limit_by_address(report, chatd, folder):
+    """One address uses up its connections, by any protocol; others get theirs all the same."""
+    with Scene(chatd, folder) as scene:
+        scene.start("--max-per-address", str(LIMIT)).wait_until_up()
+        first, second = scene.lan.host(), scene.lan.host()
+        has_ipv6 = not scene.server.logged("no IPv6 here") and _has_ipv6(scene, first)
+
+        ways = [("IPv4, on the dual-stack socket" if has_ipv6 else "IPv4", Lan.ADDRESS)]
+        if has_ipv6:
+            ways.append(("IPv6", Lan.ADDRESS6))
+        else:
+            report.lack("IPv6, which this kernel lacks")
+        for at, (kind, address) in enumerate(ways):
+            tag = "Four" if at == 0 else "Sixx"
+            held = [
+                scene.guest(first, f"{tag}{number}", address=address, tls=number % 2 == 1) for number in range(LIMIT)
+            ]
+            words = [_refusal(scene, first, address, tls) for tls in (False, True)]
+            report.promise(f"{kind}: connection {LIMIT + 1} of one address gets a 10 and is closed, plain and TLS",
+                           words[0], all("from one address" in word for word in words))
+            guest = scene.guest(second, f"{tag}Other", address=address)
+            report.promise(f"{kind}: a second address gets in", f"{guest.name} is online", True)
+
+            held[0].send(Command="03")
+            held[0].wait_for_end()
+            held[0].close()
+            again = _until_let_in(scene, first, f"{tag}Again", address)
+            report.promise(f"{kind}: a place that became free is given again", f"{again.name} is online", True)
+        if has_ipv6:
+            report.promise("an IPv4 address and an IPv6 address of one host count apart",
+                           f"{2 * LIMIT} connections of one host", True)
+
+        for address in ["127.0.0.1"] + (["::1"] if has_ipv6 else []):
+            tag = "Loop" if "." in address else "Loo6"
+            many = [scene.guest(scene.lan.server, f"{tag}{number}", address=address) for number in range(2 * LIMIT)]
+            report.promise(f"loopback ({address}) is exempt", f"{len(many)} connections", True)
+        own = [scene.client(scene.lan.server) for _ in range(LIMIT + 1)]
+        refused = _is_refused(own[-1])
+        report.figure("the server's own address on the network",
+                      "is counted like any other" if refused else "is exempt, too")
+
+        shown = scene.server.logged("refused a connection from")
+        report.promise("the log shows IPv4 addresses as such, not mapped", shown[0].partition("refused")[2],
+                       all("::ffff" not in line for line in shown))
+
+
+def _has_ipv6(scene, host):
+    try:
+        scene.client(host, address=Lan.ADDRESS6).close()
+        return True
+    except OSError:
+        return False
+
+
+def _refusal(scene, host, address, tls):
+    """Connects where there is no place left; returns what the server says before it closes."""
+    client = scene.client(host, "Surplus", address=address, tls=tls)
+    words = client.expect("10", PATIENCE)[1]["Message"]
+    client.wait_for_end()
+    return words
+
+
+def _is_refused(client):
+    try:
+        client.expect("10", 3)
+        return True
+    except Broken:
+        return False
+
+
+def _until_let_in(scene, host, name, address):
+    """A place becomes free a moment after its connection was closed."""
+    deadline = now() + PATIENCE
+    while now() < deadline:
+        client = scene.client(host, name, address=address)
+        try:
+            return client.log_in()
+        except (Broken, OSError):
+            client.close()
+            time.sleep(0.1)
+    raise Broken(f"{name} was never let in")
