@@ -7,7 +7,10 @@ pub mod error;
 pub mod limits;
 mod listener;
 pub mod logging;
+pub mod moderator;
+mod report;
 mod serve;
+pub mod totals;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -19,8 +22,9 @@ use openssl::ssl::SslContext;
 
 use self::data_dir::DataDir;
 use self::limits::Places;
+use self::totals::{Stats, Totals};
 use crate::chat::fanout::{CHANNEL_CAPACITY, FanOut};
-use crate::chat::{Accounts, Event, Session, SessionMap, heartbeat, laggards};
+use crate::chat::{Accounts, Bans, Event, Session, SessionMap, heartbeat, laggards};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, Weak};
 use crate::transport::certificate;
@@ -30,6 +34,7 @@ use crate::wire::message::ServerMessage;
 
 pub use config::Config;
 pub use error::StartError;
+pub use moderator::{Moderator, Refusal};
 
 /// How long the server waits, when it stops, until everything said before has been delivered.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -42,6 +47,8 @@ const FAREWELL: Duration = Duration::from_millis(3500);
 pub(crate) struct Shared {
     config: Config,
     accounts: Arc<Accounts>,
+    /// Asked by listeners and by the fan-out thread, changed by whoever moderates.
+    bans: Arc<Bans>,
     /// Written by the fan-out thread only.
     sessions: SessionMap,
     /// To the fan-out thread.
@@ -53,6 +60,8 @@ pub(crate) struct Shared {
     connections: Mutex<HashMap<u64, Weak<Connection>>>,
     places: Arc<Places>,
     next_number: AtomicU64,
+    /// What the connections that have left did, and what happens seldom.
+    totals: Totals,
     /// Set once, by [`Server::run`]: from then on nothing that a client sends is carried out.
     is_stopping: AtomicBool,
 }
@@ -60,6 +69,27 @@ pub(crate) struct Shared {
 impl Shared {
     fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// The connections that are being read from.
+    fn reading(&self) -> Vec<Arc<Connection>> {
+        let connections = self.connections.lock();
+        connections.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What has happened since the start.
+    fn stats(&self) -> Stats {
+        // A connection goes from the map into the totals in one step, under this lock, so each counts once.
+        let (mut stats, reading) = {
+            let connections = self.connections.lock();
+            let reading: Vec<_> = connections.values().filter_map(Weak::upgrade).collect();
+            (self.totals.read(), reading)
+        };
+        for connection in reading {
+            stats.traffic += connection.traffic();
+        }
+        stats.online = self.sessions.read().len();
+        stats
     }
 }
 
@@ -82,6 +112,7 @@ pub struct Handle {
     tls: Vec<SocketAddr>,
     fingerprint: Option<String>,
     stop: Sender<()>,
+    moderator: Moderator,
 }
 
 impl Handle {
@@ -98,6 +129,11 @@ impl Handle {
     /// SHA-256 of the TLS certificate, as pairs of hexadecimal digits with colons between them.
     pub fn fingerprint(&self) -> Option<&str> {
         self.fingerprint.as_deref()
+    }
+
+    /// What a teacher can do to the running server.
+    pub fn moderator(&self) -> &Moderator {
+        &self.moderator
     }
 
     /// Makes [`Server::run`] come to its end, soon. Calling it again does nothing.
@@ -118,6 +154,7 @@ impl Server {
             &data_dir.accounts(),
             !config.no_registration,
         )?);
+        let bans = Arc::new(Bans::open(&data_dir.bans())?);
         let identity = match (&config.tls_cert, &config.tls_key) {
             _ if config.no_tls => None,
             (Some(certificate), Some(key)) => Some(certificate::load(certificate, key)?),
@@ -139,21 +176,20 @@ impl Server {
                 .filter_map(|(listener, _)| listener.local_addr().ok())
                 .collect()
         };
-        let (stop_sender, stop) = bounded(1);
-        let handle = Handle {
-            plain: addresses(listener::Port::Plain),
-            tls: addresses(listener::Port::Tls),
-            fingerprint: identity
-                .as_ref()
-                .map(|identity| identity.fingerprint.clone()),
-            stop: stop_sender,
-        };
+        let (plain, tls) = (
+            addresses(listener::Port::Plain),
+            addresses(listener::Port::Tls),
+        );
+        let fingerprint = identity
+            .as_ref()
+            .map(|identity| identity.fingerprint.clone());
 
         let (event_sender, events) = bounded(CHANNEL_CAPACITY);
         // Each connection is in this channel once at most, so their number bounds it.
         let (laggard_sender, laggards) = unbounded();
         let shared = Arc::new(Shared {
             accounts,
+            bans,
             sessions: SessionMap::default(),
             events: event_sender,
             laggards: laggard_sender,
@@ -161,9 +197,18 @@ impl Server {
             connections: Mutex::default(),
             places: Arc::new(Places::new(config.max_connections, config.max_per_address)),
             next_number: AtomicU64::new(1),
+            totals: Totals::new(),
             is_stopping: AtomicBool::new(false),
             config,
         });
+        let (stop_sender, stop) = bounded(1);
+        let handle = Handle {
+            plain,
+            tls,
+            fingerprint,
+            stop: stop_sender,
+            moderator: Moderator::new(Arc::downgrade(&shared)),
+        };
         Ok(Server {
             shared,
             listeners,
@@ -211,6 +256,7 @@ impl Server {
             events,
             Arc::clone(&shared.sessions),
             Arc::clone(&shared.accounts),
+            Arc::clone(&shared.bans),
             config.max_backlog,
         );
         spawn("fanout", move || fan_out.run())?;
@@ -221,6 +267,14 @@ impl Server {
         let (sessions, interval) = (Arc::clone(&shared.sessions), config.heartbeat);
         spawn("heartbeat", move || {
             heartbeat::run(&sessions, interval, &heartbeat_stopped)
+        })?;
+        // The same for this one.
+        let (_report_stop, report_stopped) = bounded(0);
+        let reported = Arc::downgrade(&shared);
+        spawn("report", move || {
+            let read = || reported.upgrade().map(|shared| shared.stats());
+            let write = |line| log::info!("{line}");
+            report::run(report::INTERVAL, &report_stopped, read, write);
         })?;
         for (listener, port) in listeners {
             let shared = Arc::clone(&shared);
@@ -290,16 +344,8 @@ impl Shared {
 
     /// Ends the connections that are still being read from and that `condition` picks.
     fn end_all(&self, condition: impl Fn(&Arc<Connection>) -> bool) {
-        let connections: Vec<_> = self
-            .connections
-            .lock()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for connection in connections
-            .iter()
-            .filter(|connection| condition(connection))
-        {
+        let reading = self.reading();
+        for connection in reading.iter().filter(|connection| condition(connection)) {
             connection.end(EndReason::Stopping);
         }
     }
