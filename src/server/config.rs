@@ -81,6 +81,10 @@ pub struct Config {
     #[arg(long, env = "CHATD_NO_REGISTRATION", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub no_registration: bool,
 
+    /// Take the teacher's commands from standard input, even if that is no terminal
+    #[arg(long, env = "CHATD_CONSOLE", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub console: bool,
+
     /// Time between two heartbeats
     #[arg(long, env = "CHATD_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
     pub heartbeat: Duration,

@@ -2,6 +2,7 @@
 
 pub mod banner;
 pub mod config;
+pub mod console;
 pub mod data_dir;
 pub mod error;
 pub mod limits;
