@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::accounts::{Accounts, GuestClaim, WRONG_PASSWORD};
 use super::bans::{BANNED, Bans};
-use super::moderation::{Dismissal, LOCKED, Order, Rules};
+use super::moderation::{Dismissal, LOCKED, Muted, Order, Rules};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
 use crate::sync::Arc;
@@ -210,12 +210,12 @@ impl FanOut {
             } => {
                 let key = NameKey::new(&name);
                 let member = self.roster.member(&key).map(|(member, _)| member);
-                let shown = member.map_or(name.as_str(), |member| member.name());
-                let has_changed = self.rules.mute(&key, shown, is_muted);
-                let outcome = super::moderation::Muted {
-                    has_changed,
+                let name = member.map_or(name, |member| member.name().to_owned());
+                let outcome = Muted {
+                    has_changed: self.rules.mute(&key, &name, is_muted),
                     is_online: member.is_some(),
                     is_everybody: self.rules.is_everybody_muted(),
+                    name,
                 };
                 if let Some(member) = member {
                     member.set_muted(self.rules.are_muting(&key));

@@ -86,8 +86,10 @@ pub enum Dismissal {
 }
 
 /// What came of muting or unmuting one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Muted {
+    /// The name, as its owner writes it if it is online.
+    pub name: String,
     /// Whether it was not so before.
     pub has_changed: bool,
     /// Whether the name is online.

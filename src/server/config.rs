@@ -68,7 +68,7 @@ pub struct Config {
     #[arg(long, env = "CHATD_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Folder for the registered names and the certificate; made if it does not exist
+    /// Folder for the registered names, the bans and the certificate; made if it does not exist
     #[arg(
         long,
         env = "CHATD_DATA_DIR",

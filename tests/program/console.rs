@@ -68,7 +68,7 @@ fn each_command_does_what_it_says() {
         client.expect(said("admin", "good  morning"));
     }
 
-    expect_answer(&mut server, "mute anna", "anna is muted");
+    expect_answer(&mut server, "mute anna", "Anna is muted");
     anna.say("no");
     assert!(anna.expect_notice().contains("muted"));
     expect_answer(&mut server, "mute Anna", "Anna was muted already.");
@@ -82,7 +82,7 @@ fn each_command_does_what_it_says() {
         "Everybody may write again, but these are muted by name: Anna.",
     );
     expect_answer(&mut server, "who", "Muted by name: Anna.");
-    expect_answer(&mut server, "unmute ANNA", "ANNA may write again.");
+    expect_answer(&mut server, "unmute ANNA", "Anna may write again.");
     anna.say("yes");
     for client in [&mut anna, &mut petra] {
         client.expect(said("Anna", "yes"));
@@ -165,7 +165,7 @@ fn a_mistyped_command_explains_itself() {
         ),
         (
             "mute Annna",
-            "No user named Annna is online. Did you mean Anna? Annna is muted when it comes.",
+            "No user named Annna is online. Did you mean Anna? Whoever comes by this name is muted.",
         ),
         ("kick Carol", "No user named Carol is online."),
         ("forget Anna", "The name Anna is not registered."),

@@ -73,7 +73,7 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// Makes reading from the terminal fail while this program is in the background, and writing to it go on. Unless its
-/// thread has blocked these signals, the system stops the whole program (tcsetpgrp(3), "Background process groups").
+/// thread has blocked these signals, the system stops the whole program (POSIX, General Terminal Interface, 11.1.4).
 #[cfg(unix)]
 fn stay_in_background() {
     use nix::sys::signal::{SigSet, Signal};

@@ -128,11 +128,8 @@ impl<W: Write> Console<'_, W> {
                     false => format!("{start}, but these are muted by name: {}.", listed(&muted)),
                 }
             }
-            Command::Mute(Whom::Name(name)) => {
-                let outcome = moderator.mute(&name)?;
-                self.muted(&name, outcome)?
-            }
-            Command::Unmute(Whom::Name(name)) => unmuted(&name, moderator.unmute(&name)?),
+            Command::Mute(Whom::Name(name)) => self.muted(moderator.mute(&name)?)?,
+            Command::Unmute(Whom::Name(name)) => unmuted(&moderator.unmute(&name)?),
             Command::Lock => match moderator.lock()? {
                 true => "Nobody new can log in; who is online stays. unlock ends it.".to_owned(),
                 false => "It was locked already.".to_owned(),
@@ -156,7 +153,7 @@ impl<W: Write> Console<'_, W> {
             Command::Bans => self.bans(&moderator.bans()?),
             Command::Forget(name) => match moderator.forget(&name)? {
                 true => format!(
-                    "The account {name} is removed. {name} is online, and alone can register the name until then."
+                    "The account {name} is removed. {name} is online and stays so; nobody else can register the name meanwhile."
                 ),
                 false => format!("The account {name} is removed; the name can be registered anew."),
             },
@@ -169,17 +166,20 @@ impl<W: Write> Console<'_, W> {
         })
     }
 
-    fn muted(&self, name: &str, outcome: Muted) -> Result<String, Refusal> {
-        Ok(match outcome {
-            Muted {
-                is_online: false, ..
-            } => format!("{} {name} is muted when it comes.", self.not_online(name)?),
-            Muted {
-                has_changed: true, ..
-            } => format!("{name} is muted: it can read, but not write."),
-            Muted {
-                has_changed: false, ..
-            } => format!("{name} was muted already."),
+    fn muted(&self, outcome: Muted) -> Result<String, Refusal> {
+        let Muted {
+            name,
+            has_changed,
+            is_online,
+            ..
+        } = outcome;
+        Ok(match (is_online, has_changed) {
+            (false, _) => format!(
+                "{} Whoever comes by this name is muted.",
+                self.not_online(&name)?
+            ),
+            (true, true) => format!("{name} is muted; unmute {name} ends it."),
+            (true, false) => format!("{name} was muted already."),
         })
     }
 
@@ -297,13 +297,9 @@ impl<W: Write> Console<'_, W> {
     }
 }
 
-fn unmuted(name: &str, outcome: Muted) -> String {
-    let Muted {
-        has_changed,
-        is_everybody,
-        ..
-    } = outcome;
-    match (has_changed, is_everybody) {
+fn unmuted(outcome: &Muted) -> String {
+    let name = &outcome.name;
+    match (outcome.has_changed, outcome.is_everybody) {
         (true, false) => format!("{name} may write again."),
         (true, true) => format!(
             "{name} is no longer muted by name, but everybody is muted; unmute all ends that."
