@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use crossbeam_channel::{Sender, bounded};
 
 use super::Shared;
+use super::logging::Printable;
 use super::totals::Stats;
 use crate::chat::bans::{BANNED, Ban, Banned};
 use crate::chat::moderation::{Dismissal, Muted, Order, SPEAKER};
@@ -91,7 +92,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Stopped => f.write_str("the server stops"),
-            Refusal::NoName(name, why) => write!(f, "{name} is no name: {why}"),
+            Refusal::NoName(name, why) => write!(f, "{} is no name: {why}", Printable(name)),
             Refusal::NotOnline(name) => write!(f, "no user named {name} is online"),
             Refusal::NotRegistered(name) => write!(f, "the name {name} is not registered"),
             Refusal::NotBannable(address, why) => write!(f, "{address} can't be banned: {why}"),

@@ -230,12 +230,12 @@ impl Connection {
 
     /// Counts a message that came. Only the connection's own thread calls this.
     pub fn count_message(&self) {
-        self.messages.fetch_add(1, Ordering::Relaxed);
+        add(&self.messages, 1);
     }
 
-    /// Counts bytes that came.
+    /// Counts bytes that came. Only the connection's own thread calls this.
     pub(super) fn count_received(&self, bytes: usize) {
-        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        add(&self.received, bytes as u64);
     }
 
     /// Whether nothing waits to be sent and no receipt is owed.
@@ -436,6 +436,11 @@ impl Connection {
         self.end(reason);
         self.act(|outbox, _| outbox.clear());
     }
+}
+
+/// Adds to a counter that one thread alone writes, so that this need not be one step.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
 /// What has gone through a connection, or through many.

@@ -405,7 +405,7 @@ fn who_does_not_read_is_kicked_all_the_same() {
 fn who_is_slowed_down_is_kicked_at_once_and_reads_why() {
     for way in [Way::Plain, Way::TlsPrefixed] {
         let server = TestServer::calm_with(|config| {
-            (config.byte_rate, config.byte_burst) = (10, 1000);
+            (config.byte_rate, config.byte_burst) = (10, 4000);
         });
         let mut anna = server.guest("Anna");
         let mut flooder = server.connect_as(way);
