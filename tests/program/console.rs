@@ -176,6 +176,10 @@ fn a_mistyped_command_explains_itself() {
         ),
         ("ban 127.1", "127.1 is no address"),
         ("unmute Anna", "Anna was not muted."),
+        (
+            "ban Annna",
+            "Annna is banned. No user named Annna is online. Did you mean Anna?",
+        ),
         ("unlock", "It was not locked."),
         (
             "unmute all",
@@ -391,11 +395,15 @@ import os, pty, select, signal, sys
 control, order = os.pipe()
 shell, terminal = pty.fork()
 if shell == 0:
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    os.close(order)
+    ignored = [signal.SIGTTOU, signal.SIGHUP]
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
     job = os.fork()
     if job == 0:
         os.setpgid(0, 0)
-        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        for number in ignored:
+            signal.signal(number, signal.SIG_DFL)
         os.execv(sys.argv[1], sys.argv[1:])
     try:
         os.setpgid(job, job)
@@ -413,6 +421,8 @@ if shell == 0:
             os.killpg(job, signal.SIGCONT)
             os.write(1, b"\nin the background\n")
         else:
+            if not what:  # the test has failed
+                os.killpg(job, signal.SIGKILL)
             status = os.waitpid(job, 0)[1]
             os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 99)
 while True:

@@ -218,7 +218,10 @@ impl<W: Write> Console<'_, W> {
             false => format!("{banned} was banned already."),
         };
         match (&banned, kicked.as_slice()) {
-            (_, []) => {}
+            (Banned::Name(name), []) => {
+                let _ = write!(text, " {}", self.not_online(name)?);
+            }
+            (Banned::Address(_), []) => {}
             (Banned::Name(_), [(name, address), ..]) => {
                 let _ = write!(text, " {name} is kicked, and may come back by another name");
                 text += &match address.is_loopback() {
