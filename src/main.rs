@@ -1,11 +1,11 @@
 //! The chatd program: settings, log, signals, and one [`Server`].
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use chatd::server::{Config, Server, StartError, banner, logging, own_addresses};
+use chatd::server::{Config, Server, StartError, banner, console, logging, own_addresses};
 use clap::Parser;
 
 /// What a program ended by Ctrl-C returns (128 and the signal's number, by the shell's convention).
@@ -27,22 +27,28 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> Result<(), StartError> {
+    let is_terminal = std::io::stdin().is_terminal();
+    let has_console = config.console || is_terminal;
     let server = Server::bind(config)?;
     stop_on_signals(&server);
     let handle = server.handle();
     let data_dir = server.data_dir().to_owned();
-    // Printed by a thread of its own: output that stands still must not keep the server from its work.
-    let print = move || {
+    // A thread of its own: input and output that stand still must not keep the server from its work.
+    let talk = move || {
         if let Ok(text) = banner::text(&handle, &data_dir, &own_addresses()) {
             let mut output = std::io::stdout();
             let _ = output
                 .write_all(text.as_bytes())
                 .and_then(|()| output.flush());
         }
+        if has_console {
+            let input = std::io::stdin().lock();
+            console::run(&handle, input, is_terminal, std::io::stdout());
+        }
     };
     thread::Builder::new()
-        .name("banner".to_owned())
-        .spawn(print)
+        .name("console".to_owned())
+        .spawn(talk)
         .map_err(StartError::Thread)?;
     server.run()
 }

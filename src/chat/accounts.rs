@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::accounts_file::{AccountsError, AccountsFile, Record};
 use super::password::{HashingGate, PasswordHash};
@@ -30,6 +31,7 @@ pub struct Accounts {
     names: Mutex<Names>,
     /// Held while an account goes to disk, never together with `names`.
     file: Mutex<AccountsFile>,
+    path: PathBuf,
     gate: HashingGate,
     /// Whether new names may be registered.
     is_open: bool,
@@ -61,6 +63,7 @@ impl Accounts {
         Ok(Accounts {
             names,
             file: Mutex::new(file),
+            path: path.to_owned(),
             gate: HashingGate::default(),
             is_open,
         })
@@ -74,6 +77,11 @@ impl Accounts {
     /// Whether no name is registered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the name is registered.
+    pub fn contains(&self, key: &NameKey) -> bool {
+        self.names.lock().registered.contains_key(key)
     }
 
     /// Whether `password` belongs to the name. Waits for its turn and takes its time.
@@ -126,6 +134,24 @@ impl Accounts {
         Ok(())
     }
 
+    /// Removes an account from the disk, and returns when it is gone from there. Until the [`Forgotten`] is
+    /// [released](Self::release) its password still counts, and nobody else can have the name. `None` says that no
+    /// such name is registered.
+    pub fn forget(&self, key: &NameKey) -> io::Result<Option<Forgotten<'_>>> {
+        {
+            let mut names = self.names.lock();
+            if !names.registered.contains_key(key) || !names.reserved.insert(key.clone()) {
+                return Ok(None);
+            }
+        }
+        let forgotten = Forgotten(Reservation {
+            accounts: self,
+            key: key.clone(),
+        });
+        self.file.lock().remove(&self.path, key)?;
+        Ok(Some(forgotten))
+    }
+
     fn reserve(&self, name: &str, connection: u64) -> Result<Reservation<'_>, &'static str> {
         let key = NameKey::new(name);
         let mut names = self.names.lock();
@@ -145,6 +171,19 @@ impl Accounts {
         Ok(Reservation {
             accounts: self,
             key,
+        })
+    }
+
+    /// Lets go of a name whose account was removed from the disk. If it is online, through `connection`, it stays
+    /// that user's for as long as the claim lives: only that connection can register it meanwhile.
+    pub fn release(self: &Arc<Self>, key: &NameKey, connection: Option<u64>) -> Option<GuestClaim> {
+        let mut names = self.names.lock();
+        names.registered.remove(key);
+        let connection = connection?;
+        names.guests.insert(key.clone(), connection);
+        Some(GuestClaim {
+            accounts: Arc::clone(self),
+            key: key.clone(),
         })
     }
 
@@ -178,6 +217,10 @@ impl Drop for Reservation<'_> {
         self.accounts.names.lock().reserved.remove(&self.key);
     }
 }
+
+/// A name whose account is gone from the disk, and that nobody else can have until this is dropped.
+#[derive(Debug)]
+pub struct Forgotten<'a>(#[expect(dead_code, reason = "it is held, not read")] Reservation<'a>);
 
 /// A guest's right to its name.
 #[derive(Debug)]
@@ -218,6 +261,17 @@ mod tests {
         assert!(accounts.claim_for_guest(&anna, 1).is_err());
         assert!(accounts.verify(&anna, "pass").unwrap());
         assert!(!accounts.verify(&anna, "Pass").unwrap());
+
+        let forgotten = accounts.forget(&anna).unwrap().unwrap();
+        assert!(accounts.forget(&anna).unwrap().is_none());
+        let claim = accounts.release(&anna, Some(1));
+        assert!(accounts.register("Anna", "pass", 1).is_err());
+        drop(forgotten);
+        assert!(accounts.forget(&anna).unwrap().is_none());
+        assert!(!accounts.verify(&anna, "pass").unwrap());
+        assert!(accounts.register("Anna", "pass", 2).is_err());
+        accounts.register("Anna", "pass", 1).unwrap();
+        drop(claim);
 
         drop(accounts);
         let reopened = Accounts::open(&path, false).unwrap();

@@ -2,7 +2,7 @@
 //! while the server is stopped.
 //!
 //! A line counts once it is on disk with its newline. The file only ever grows at its end, so after a crash the
-//! last line may be torn, and nothing else may be.
+//! last line may be torn, and nothing else may be. When an account is removed, a new file takes the old one's place.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::{self, sync_folder};
 use super::password::PasswordHash;
 use crate::wire::name::{NameKey, check_name};
 
@@ -132,13 +133,33 @@ impl AccountsFile {
         sync_folder(path).map_err(failed)?;
         Ok((AccountsFile::new(file, length), contents.records))
     }
-}
 
-/// Makes sure that a new file is still found in its folder after a power cut.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
+    /// Removes the account with this name, and returns when it is gone from the disk. All other lines stay as they
+    /// are. After an error it is still there, as far as the disk obeys.
+    ///
+    /// The file is replaced whole: a line that says the account is gone would keep its hash, and would be a puzzle
+    /// to whoever reads the file with an editor.
+    pub fn remove(&mut self, path: &Path, name: &NameKey) -> io::Result<()> {
+        self.check_sure()?;
+        let mut bytes = Vec::new();
+        self.storage.seek(SeekFrom::Start(0))?;
+        (&self.storage).take(self.length).read_to_end(&mut bytes)?;
+        let mut rest = Vec::with_capacity(bytes.len());
+        for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let text = match line.strip_prefix(BYTE_ORDER_MARK) {
+                Some(text) if index == 0 => text,
+                _ => line,
+            };
+            let fields = serde_json::from_slice::<Fields>(text);
+            if !fields.is_ok_and(|fields| NameKey::new(&fields.name) == *name) {
+                rest.extend_from_slice(line);
+            }
+        }
+        self.storage = disk::replace(path, &rest)?;
+        self.length = rest.len() as u64;
+        self.is_dirty = false;
+        // If the folder is not on disk, a power cut may bring back the old file, without what is added from now on.
+        sync_folder(path).inspect_err(|_| self.is_unsure = true)
     }
 }
 
@@ -152,13 +173,18 @@ impl<S: Storage> AccountsFile<S> {
         }
     }
 
+    fn check_sure(&self) -> io::Result<()> {
+        match self.is_unsure {
+            true => Err(io::Error::other(
+                "an earlier write failed; restart the server",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Adds an account, and returns when it is on disk. After an error it is not, as far as the disk obeys.
     pub fn append(&mut self, record: &Record) -> io::Result<()> {
-        if self.is_unsure {
-            return Err(io::Error::other(
-                "an earlier write failed; restart the server",
-            ));
-        }
+        self.check_sure()?;
         if self.is_dirty {
             self.storage.cut(self.length)?;
             self.is_dirty = false;
@@ -180,6 +206,9 @@ impl<S: Storage> AccountsFile<S> {
         Ok(())
     }
 }
+
+/// What some editors put at the start.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 fn line_of(record: &Record) -> io::Result<Vec<u8>> {
     let fields = Fields {
@@ -204,7 +233,6 @@ struct Contents {
 
 /// Reads all lines. The error is the number of a damaged line, and what is wrong with it.
 fn parse(bytes: &[u8]) -> Result<Contents, (usize, String)> {
-    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
     let mut records = Vec::new();
     let mut lines_of_names = std::collections::HashMap::new();
     let mut whole = 0;
@@ -314,6 +342,64 @@ mod tests {
             let (_, records) = AccountsFile::open(&path).unwrap();
             assert_eq!(records.len(), expected + 1, "after one more, cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_removed_account_is_gone_and_the_other_lines_stay_as_they_are() {
+        let [anna, bobby, charles] =
+            ["Anna", "Bobby", "Charles"].map(|name| String::from_utf8(file_of(&[name])).unwrap());
+        let charles = charles.replace("{", "{ \"remark\": \"tall\", ");
+        let bobby = bobby.replace('\n', "\r\n");
+        for (before, after, name) in [
+            (
+                format!("{anna}{bobby}{charles}"),
+                format!("{anna}{charles}"),
+                "BOBBY",
+            ),
+            (
+                format!("\u{feff}{bobby}\n{charles}"),
+                format!("\n{charles}"),
+                "Bobby",
+            ),
+            (
+                format!("{anna}{}", charles.trim_end()),
+                anna.clone(),
+                "Charles",
+            ),
+            (bobby, String::new(), "Bobby"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("accounts.jsonl");
+            std::fs::write(&path, before).unwrap();
+            let (mut file, _) = AccountsFile::open(&path).unwrap();
+            file.remove(&path, &NameKey::new(name)).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+            file.append(&record(name)).unwrap();
+            let added = String::from_utf8(file_of(&[name])).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text, after + &added);
+            AccountsFile::open(&path).unwrap();
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_removed_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.jsonl");
+        std::fs::write(&path, file_of(&["Anna", "Bobby"])).unwrap();
+        let (mut file, _) = AccountsFile::open(&path).unwrap();
+        // Where the new file would be written.
+        let in_the_way = folder.path().join("accounts.jsonl.new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        assert!(file.remove(&path, &NameKey::new("Anna")).is_err());
+        file.append(&record("Charles")).unwrap();
+        let text = std::fs::read(&path).unwrap();
+        assert_eq!(names_in(&text), ["Anna", "Bobby", "Charles"]);
+        std::fs::remove_dir(&in_the_way).unwrap();
+        file.remove(&path, &NameKey::new("Anna")).unwrap();
+        let text = std::fs::read(&path).unwrap();
+        assert_eq!(names_in(&text), ["Bobby", "Charles"]);
     }
 
     #[test]

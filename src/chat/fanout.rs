@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::accounts::{Accounts, GuestClaim};
+use super::accounts::{Accounts, GuestClaim, WRONG_PASSWORD};
+use super::bans::{BANNED, Bans};
+use super::moderation::{Dismissal, LOCKED, Muted, Order, Rules};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
 use crate::sync::channel::{Receiver, Sender};
@@ -57,6 +59,8 @@ pub enum Event {
         /// Told when the user is off the roster and was sent everything said before.
         reply: Sender<()>,
     },
+    /// Whoever runs the server wants something of the room.
+    Order(Order),
     /// The server stops: everybody is sent what was said before, and is off the roster without a 31.
     Stop {
         /// Told who was online.
@@ -75,6 +79,9 @@ pub struct FanOut {
     events: Receiver<Event>,
     roster: Roster<Session, Option<GuestClaim>>,
     accounts: Arc<Accounts>,
+    bans: Arc<Bans>,
+    /// Who may speak and whether anybody may come. Nobody else has them, so they need no lock.
+    rules: Rules,
     /// A batch ends when it has this many bytes.
     max_batch: usize,
     /// Whose events are in the batch.
@@ -98,12 +105,15 @@ impl FanOut {
         events: Receiver<Event>,
         sessions: SessionMap,
         accounts: Arc<Accounts>,
+        bans: Arc<Bans>,
         max_backlog: usize,
     ) -> FanOut {
         FanOut {
             events,
             roster: Roster::new(sessions),
             accounts,
+            bans,
+            rules: Rules::default(),
             max_batch: MAX_BATCH.min(max_backlog / 4),
             posted: Vec::new(),
             last_flush: Duration::ZERO,
@@ -175,12 +185,83 @@ impl FanOut {
                 self.roster.leave(&session);
                 let _ = reply.send(());
             }
+            Event::Order(order) => self.obey(order),
             Event::Stop { reply } => {
                 self.is_stopping = true;
                 self.roster.flush();
                 // Whoever finds the map empty must be able to count on the reply.
-                let _ = reply.send(self.roster.members());
+                let _ = reply.send(self.roster.members().cloned().collect());
                 self.roster.dissolve();
+            }
+        }
+    }
+
+    /// Carries out what whoever runs the server wants. Whoever does not wait for the reply any more has no use for it.
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Say(_) if self.is_stopping => {}
+            Order::Say(line) => self.roster.broadcast(&line),
+            Order::Look { reply } => {
+                let online = self.roster.members().cloned().collect();
+                let _ = reply.send((online, self.rules.clone()));
+            }
+            Order::Mute {
+                name,
+                is_muted,
+                reply,
+            } => {
+                let key = NameKey::new(&name);
+                let member = self.roster.member(&key).map(|(member, _)| member);
+                let name = member.map_or(name, |member| member.name().to_owned());
+                let outcome = Muted {
+                    has_changed: self.rules.mute(&key, &name, is_muted),
+                    is_online: member.is_some(),
+                    is_everybody: self.rules.is_everybody_muted(),
+                    name,
+                };
+                if let Some(member) = member {
+                    member.set_muted(self.rules.are_muting(&key));
+                }
+                let _ = reply.send(outcome);
+            }
+            Order::MuteEverybody { is_muted, reply } => {
+                let has_changed = self.rules.mute_everybody(is_muted);
+                for member in self.roster.members() {
+                    member.set_muted(self.rules.are_muting(member.key()));
+                }
+                let _ = reply.send(has_changed);
+            }
+            Order::Lock { is_locked, reply } => {
+                let _ = reply.send(self.rules.lock(is_locked));
+            }
+            Order::Dismiss {
+                whom,
+                reason,
+                words,
+                reply,
+            } => {
+                let is_meant = |member: &Session| match &whom {
+                    Dismissal::Name(name) => member.key() == name,
+                    Dismissal::Address(address) => member.connection().peer().ip() == *address,
+                };
+                let members = self.roster.members();
+                let meant: Vec<Arc<Session>> =
+                    members.filter(|member| is_meant(member)).cloned().collect();
+                for member in &meant {
+                    member.connection().dismiss(reason, Arc::clone(&words));
+                }
+                let _ = reply.send(meant);
+            }
+            Order::Forget { name, reply } => {
+                match self.roster.member(&name) {
+                    // Whoever has no claim to the name had it by the account.
+                    Some((member, claim @ None)) => {
+                        let number = member.connection().number();
+                        *claim = self.accounts.release(&name, Some(number));
+                    }
+                    _ => drop(self.accounts.release(&name, None)),
+                }
+                let _ = reply.send(self.roster.contains(&name));
             }
         }
     }
@@ -188,6 +269,14 @@ impl FanOut {
     fn join(&mut self, session: Arc<Session>) -> Result<(), Cow<'static, str>> {
         if self.is_stopping {
             return Err("the server stops".into());
+        }
+        // Asked here and nowhere else: whoever is banned joins before the order that throws it out, or not at all.
+        let address = session.connection().peer().ip();
+        if self.bans.has_name(session.name()) || self.bans.has_address(address) {
+            return Err(BANNED.into());
+        }
+        if self.rules.is_locked() {
+            return Err(LOCKED.into());
         }
         if self.roster.contains(session.key()) {
             return Err(NAME_IN_USE.into());
@@ -198,8 +287,11 @@ impl FanOut {
                 self.accounts
                     .claim_for_guest(session.key(), session.connection().number())?,
             ),
-            false => None,
+            false if self.accounts.contains(session.key()) => None,
+            // Its account was removed after the password was found right.
+            false => return Err(WRONG_PASSWORD.into()),
         };
+        session.set_muted(self.rules.are_muting(session.key()));
         self.roster.join(session, claim);
         Ok(())
     }

@@ -46,7 +46,7 @@ struct Place<M, Claim> {
     /// Where in the batch this member's share begins.
     from: usize,
     /// Whatever is to be given back when the member leaves.
-    _claim: Claim,
+    claim: Claim,
 }
 
 impl<M: Member, Claim> Roster<M, Claim> {
@@ -73,6 +73,17 @@ impl<M: Member, Claim> Roster<M, Claim> {
     /// Whether the name is online.
     pub fn contains(&self, key: &NameKey) -> bool {
         self.places.contains_key(key)
+    }
+
+    /// Everybody online, in no order.
+    pub fn members(&self) -> impl Iterator<Item = &Arc<M>> {
+        self.places.values().map(|place| &place.member)
+    }
+
+    /// Who is online by this name, if anybody, and what is given back when that member leaves.
+    pub fn member(&mut self, key: &NameKey) -> Option<(&Arc<M>, &mut Claim)> {
+        let place = self.places.get_mut(key)?;
+        Some((&place.member, &mut place.claim))
     }
 
     /// How many bytes wait in the batch.
@@ -106,7 +117,7 @@ impl<M: Member, Claim> Roster<M, Claim> {
         self.batch.append(&notice.to_line());
         let place = Place {
             from: self.batch.len(),
-            _claim: claim,
+            claim,
             member,
         };
         self.places.insert(place.member.key().clone(), place);
@@ -162,12 +173,6 @@ impl<M: Member, Claim> Roster<M, Claim> {
             place.from = 0;
         }
         self.batch.clear();
-    }
-
-    /// Everybody who is online.
-    pub fn members(&self) -> Vec<Arc<M>> {
-        let places = self.places.values();
-        places.map(|place| Arc::clone(&place.member)).collect()
     }
 
     /// Sends everybody their share, and forgets them without a 31.

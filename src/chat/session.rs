@@ -1,8 +1,9 @@
 //! One user who is logged in.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, RwLock};
 use crate::transport::batch::Batch;
 use crate::transport::connection::Connection;
@@ -19,6 +20,10 @@ pub struct Session {
     key: NameKey,
     is_guest: bool,
     connection: Arc<Connection>,
+    /// When the user logged in.
+    since: SystemTime,
+    /// Whether what the user says is refused. Written by the fan-out thread only.
+    is_muted: AtomicBool,
     /// Events of this session that are on their way to the fan-out thread, or whose broadcast has not gone out
     /// to everybody. Raised by the connection's own thread, lowered by the fan-out thread.
     in_flight: AtomicUsize,
@@ -32,6 +37,8 @@ impl Session {
             key: NameKey::new(name),
             is_guest,
             connection,
+            since: SystemTime::now(),
+            is_muted: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
         }
     }
@@ -54,6 +61,21 @@ impl Session {
     /// The connection that the user came by.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// When the user logged in.
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// Whether what the user says is refused.
+    pub fn is_muted(&self) -> bool {
+        self.is_muted.load(Ordering::Relaxed)
+    }
+
+    /// Refuses what the user says from now on, or no more. Only the fan-out thread calls this.
+    pub fn set_muted(&self, is_muted: bool) {
+        self.is_muted.store(is_muted, Ordering::Relaxed);
     }
 
     /// Notes that an event of this session is on its way. Only its own thread calls this.

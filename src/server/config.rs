@@ -68,7 +68,7 @@ pub struct Config {
     #[arg(long, env = "CHATD_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Folder for the registered names and the certificate; made if it does not exist
+    /// Folder for the registered names, the bans and the certificate; made if it does not exist
     #[arg(
         long,
         env = "CHATD_DATA_DIR",
@@ -80,6 +80,10 @@ pub struct Config {
     /// Register no new names; those registered before can still log in
     #[arg(long, env = "CHATD_NO_REGISTRATION", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub no_registration: bool,
+
+    /// Take the teacher's commands from standard input, even if that is no terminal
+    #[arg(long, env = "CHATD_CONSOLE", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub console: bool,
 
     /// Time between two heartbeats
     #[arg(long, env = "CHATD_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]

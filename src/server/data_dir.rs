@@ -44,6 +44,11 @@ impl DataDir {
         self.path.join("accounts.jsonl")
     }
 
+    /// Who may not come.
+    pub fn bans(&self) -> PathBuf {
+        self.path.join("bans.json")
+    }
+
     /// The certificate of the TLS port.
     pub fn certificate(&self) -> PathBuf {
         self.path.join("certificate.pem")

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::chat::accounts_file::AccountsError;
+use crate::chat::bans::BansError;
 use crate::transport::certificate::CertificateError;
 
 /// Why the server can't start. Each says, in a line, what is wrong and what to do.
@@ -21,6 +22,8 @@ pub enum StartError {
     DataDirInUse(PathBuf),
     /// The accounts can't be read.
     Accounts(AccountsError),
+    /// The bans can't be read.
+    Bans(BansError),
     /// The certificate can't be used.
     Certificate(CertificateError),
     /// The system gives no thread.
@@ -69,6 +72,7 @@ impl fmt::Display for StartError {
                 path.display()
             ),
             StartError::Accounts(error) => error.fmt(f),
+            StartError::Bans(error) => error.fmt(f),
             StartError::Certificate(error) => {
                 write!(f, "{error} (see --tls-cert and --tls-key, or --no-tls)")
             }
@@ -88,6 +92,12 @@ impl std::error::Error for StartError {}
 impl From<AccountsError> for StartError {
     fn from(error: AccountsError) -> Self {
         StartError::Accounts(error)
+    }
+}
+
+impl From<BansError> for StartError {
+    fn from(error: BansError) -> Self {
+        StartError::Bans(error)
     }
 }
 

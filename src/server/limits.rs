@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 
+use crate::chat::bans::BANNED;
 use crate::sync::{Arc, Condvar, Instant, Mutex};
+use crate::transport::EndReason;
 
 /// Refused clients that are told why at the same time, each by a thread of its own. Any more are told without.
 const MAX_REFUSALS: usize = 32;
@@ -40,13 +42,25 @@ struct Taken {
     refusals: usize,
 }
 
-/// Which limit a connection met.
+/// Which limit a connection met, or what else keeps it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitMet {
     /// `--max-connections`.
     Connections(usize),
     /// `--max-per-address`.
     PerAddress(usize),
+    /// The address is banned.
+    Banned,
+}
+
+impl LimitMet {
+    /// Why the connection ends.
+    pub fn reason(self) -> EndReason {
+        match self {
+            LimitMet::Connections(_) | LimitMet::PerAddress(_) => EndReason::Refused,
+            LimitMet::Banned => EndReason::Banned,
+        }
+    }
 }
 
 impl std::fmt::Display for LimitMet {
@@ -64,6 +78,7 @@ impl std::fmt::Display for LimitMet {
                     "the server takes {limit} connections from one address, and yours has as many"
                 )
             }
+            LimitMet::Banned => f.write_str(BANNED),
         }
     }
 }

@@ -6,10 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::Shared;
+use super::limits::LimitMet;
 use super::serve::{self, Admission};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::transport::connection::{Connection, Parts};
+use crate::transport::connection::{Connection, EndReason, Parts};
 use crate::transport::socket;
 use crate::transport::tls::Tls;
 use crate::wire::message::{ServerMessage, prefix_lines};
@@ -67,7 +68,11 @@ pub(crate) fn run(listener: &TcpListener, port: Port, shared: &Arc<Shared>) {
 /// Finds a place for a connection and starts its thread.
 fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) -> io::Result<()> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let (place, admission) = match shared.places.take(peer.ip()) {
+    let place = match shared.bans.has_address(peer.ip()) {
+        true => Err(LimitMet::Banned),
+        false => shared.places.take(peer.ip()),
+    };
+    let (place, admission) = match place {
         Ok(place) => (place, Admission::Welcome),
         Err(limit) => {
             log::warn!("refused a connection from {peer}: {limit}");
@@ -76,6 +81,7 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
                 None => {
                     // A courtesy: the client may be gone.
                     let _ = brush_off(&socket, port, &limit.to_string());
+                    shared.totals.count_end(limit.reason());
                     return Ok(());
                 }
             }
@@ -115,6 +121,7 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
         connection.refuse(&ServerMessage::notice(
             "the server has no thread left; try again later",
         ));
+        shared.totals.count_end(EndReason::Refused);
         return Err(error);
     }
     Ok(())

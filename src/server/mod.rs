@@ -2,12 +2,16 @@
 
 pub mod banner;
 pub mod config;
+pub mod console;
 pub mod data_dir;
 pub mod error;
 pub mod limits;
 mod listener;
 pub mod logging;
+pub mod moderator;
+mod report;
 mod serve;
+pub mod totals;
 
 #[cfg(all(test, feature = "model"))]
 #[path = "../../tests/model/mod.rs"]
@@ -22,8 +26,9 @@ use openssl::ssl::SslContext;
 
 use self::data_dir::DataDir;
 use self::limits::Places;
+use self::totals::{Stats, Totals};
 use crate::chat::fanout::{CHANNEL_CAPACITY, FanOut};
-use crate::chat::{Accounts, Event, Session, SessionMap, heartbeat, laggards};
+use crate::chat::{Accounts, Bans, Event, Session, SessionMap, heartbeat, laggards};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, bounded, unbounded};
 use crate::sync::{Arc, Instant, Mutex, Weak};
@@ -34,6 +39,7 @@ use crate::wire::message::ServerMessage;
 
 pub use config::Config;
 pub use error::StartError;
+pub use moderator::{Moderator, Refusal};
 
 /// How long the server waits, when it stops, until everything said before has been delivered.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -46,6 +52,8 @@ const FAREWELL: Duration = Duration::from_millis(3500);
 pub(crate) struct Shared {
     config: Config,
     accounts: Arc<Accounts>,
+    /// Asked by listeners and by the fan-out thread, changed by whoever moderates.
+    bans: Arc<Bans>,
     /// Written by the fan-out thread only.
     sessions: SessionMap,
     /// To the fan-out thread.
@@ -57,6 +65,8 @@ pub(crate) struct Shared {
     connections: Mutex<HashMap<u64, Weak<Connection>>>,
     places: Arc<Places>,
     next_number: AtomicU64,
+    /// What the connections that have left did, and what happens seldom.
+    totals: Totals,
     /// Set once, by [`Server::run`]: from then on nothing that a client sends is carried out.
     is_stopping: AtomicBool,
 }
@@ -66,6 +76,7 @@ impl Shared {
     fn new(
         config: Config,
         accounts: Arc<Accounts>,
+        bans: Arc<Bans>,
         tls: Option<SslContext>,
     ) -> (Arc<Shared>, Receiver<Event>, Receiver<Arc<Connection>>) {
         let (event_sender, events) = bounded(CHANNEL_CAPACITY);
@@ -73,6 +84,7 @@ impl Shared {
         let (laggard_sender, laggards) = unbounded();
         let shared = Shared {
             accounts,
+            bans,
             sessions: SessionMap::default(),
             events: event_sender,
             laggards: laggard_sender,
@@ -80,6 +92,7 @@ impl Shared {
             connections: Mutex::default(),
             places: Arc::new(Places::new(config.max_connections, config.max_per_address)),
             next_number: AtomicU64::new(1),
+            totals: Totals::new(),
             is_stopping: AtomicBool::new(false),
             config,
         };
@@ -88,6 +101,27 @@ impl Shared {
 
     fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// The connections that are being read from.
+    fn reading(&self) -> Vec<Arc<Connection>> {
+        let connections = self.connections.lock();
+        connections.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What has happened since the start.
+    fn stats(&self) -> Stats {
+        // A connection goes from the map into the totals in one step, under this lock, so each counts once.
+        let (mut stats, reading) = {
+            let connections = self.connections.lock();
+            let reading: Vec<_> = connections.values().filter_map(Weak::upgrade).collect();
+            (self.totals.read(), reading)
+        };
+        for connection in reading {
+            stats.traffic += connection.traffic();
+        }
+        stats.online = self.sessions.read().len();
+        stats
     }
 }
 
@@ -110,6 +144,7 @@ pub struct Handle {
     tls: Vec<SocketAddr>,
     fingerprint: Option<String>,
     stop: Sender<()>,
+    moderator: Moderator,
 }
 
 impl Handle {
@@ -128,6 +163,11 @@ impl Handle {
         self.fingerprint.as_deref()
     }
 
+    /// What a teacher can do to the running server.
+    pub fn moderator(&self) -> &Moderator {
+        &self.moderator
+    }
+
     /// Makes [`Server::run`] come to its end, soon. Calling it again does nothing.
     pub fn stop(&self) {
         // The channel holds one: more would say the same.
@@ -143,6 +183,7 @@ impl Server {
         fit_to_machine(&mut config)?;
         let data_dir = DataDir::open(&config.data_dir)?;
         let accounts = Accounts::open(&data_dir.accounts(), !config.no_registration)?;
+        let bans = Bans::open(&data_dir.bans())?;
         let identity = match (&config.tls_cert, &config.tls_key) {
             _ if config.no_tls => None,
             (Some(certificate), Some(key)) => Some(certificate::load(certificate, key)?),
@@ -164,18 +205,25 @@ impl Server {
                 .filter_map(|(listener, _)| listener.local_addr().ok())
                 .collect()
         };
+        let (plain, tls) = (
+            addresses(listener::Port::Plain),
+            addresses(listener::Port::Tls),
+        );
+        let fingerprint = identity
+            .as_ref()
+            .map(|identity| identity.fingerprint.clone());
+
+        let tls_context = identity.map(|identity| identity.context);
+        let (shared, events, laggards) =
+            Shared::new(config, Arc::new(accounts), Arc::new(bans), tls_context);
         let (stop_sender, stop) = bounded(1);
         let handle = Handle {
-            plain: addresses(listener::Port::Plain),
-            tls: addresses(listener::Port::Tls),
-            fingerprint: identity
-                .as_ref()
-                .map(|identity| identity.fingerprint.clone()),
+            plain,
+            tls,
+            fingerprint,
             stop: stop_sender,
+            moderator: Moderator::new(Arc::downgrade(&shared)),
         };
-
-        let tls = identity.map(|identity| identity.context);
-        let (shared, events, laggards) = Shared::new(config, Arc::new(accounts), tls);
         Ok(Server {
             shared,
             listeners,
@@ -223,6 +271,7 @@ impl Server {
             events,
             Arc::clone(&shared.sessions),
             Arc::clone(&shared.accounts),
+            Arc::clone(&shared.bans),
             config.max_backlog,
         );
         spawn("fanout", move || fan_out.run())?;
@@ -233,6 +282,14 @@ impl Server {
         let (sessions, interval) = (Arc::clone(&shared.sessions), config.heartbeat);
         spawn("heartbeat", move || {
             heartbeat::run(&sessions, interval, &heartbeat_stopped)
+        })?;
+        // The same for this one.
+        let (_report_stop, report_stopped) = bounded(0);
+        let reported = Arc::downgrade(&shared);
+        spawn("report", move || {
+            let read = || reported.upgrade().map(|shared| shared.stats());
+            let write = |line| log::info!("{line}");
+            report::run(report::INTERVAL, &report_stopped, read, write);
         })?;
         for (listener, port) in listeners {
             let shared = Arc::clone(&shared);
@@ -307,16 +364,8 @@ impl Shared {
 
     /// Ends the connections that are still being read from and that `condition` picks.
     fn end_all(&self, condition: impl Fn(&Arc<Connection>) -> bool) {
-        let connections: Vec<_> = self
-            .connections
-            .lock()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for connection in connections
-            .iter()
-            .filter(|connection| condition(connection))
-        {
+        let reading = self.reading();
+        for connection in reading.iter().filter(|connection| condition(connection)) {
             connection.end(EndReason::Stopping);
         }
     }

@@ -8,11 +8,13 @@ use super::Shared;
 use super::limits::LimitMet;
 use crate::chat::accounts::WRONG_PASSWORD;
 use crate::chat::fanout::NOT_ONLINE;
+use crate::chat::moderation::MUTED;
 use crate::chat::pace::Pace;
 use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
 use crate::transport::connection::{Connection, EndReason};
+use crate::transport::outbox::Dismissal;
 use crate::transport::receiver::Receiver;
 use crate::wire::message::{Line, ServerMessage};
 use crate::wire::{Field, FrameError, FrameReader, NameKey, Request, check_name, check_password};
@@ -51,6 +53,7 @@ pub(crate) fn run(shared: &Arc<Shared>, connection: Arc<Connection>, admission: 
         Admission::Welcome => client.serve(),
         Admission::Refused(limit) => client.refuse(limit),
     };
+    let end = client.unless_dismissed(end);
     client.leave(end);
 }
 
@@ -197,8 +200,8 @@ impl<'a> Client<'a> {
                 self.post_said();
             }
             self.pause(wait)?;
-            if let Some(reason) = self.connection.ended() {
-                return Err(End::of(reason));
+            if self.connection.must_leave() {
+                return Err(self.end_or(End::of(EndReason::Lost)));
             }
             if !self.shared.is_stopping() {
                 self.act_on(frame)?;
@@ -253,10 +256,22 @@ impl<'a> Client<'a> {
 
     /// `end`, unless somebody else ended the connection for a reason of their own, which then explains this.
     fn end_or(&self, end: End) -> End {
-        match self.connection.ended() {
-            Some(reason) => End::of(reason),
-            None if self.shared.is_stopping() => End::of(EndReason::Stopping),
-            None => end,
+        if let Some(reason) = self.connection.ended() {
+            return End::of(reason);
+        }
+        self.unless_dismissed(match self.shared.is_stopping() {
+            true => End::of(EndReason::Stopping),
+            false => end,
+        })
+    }
+
+    /// `end`, unless the user is sent away: that is then what explains it.
+    fn unless_dismissed(&self, end: End) -> End {
+        match self.connection.dismissal() {
+            Some(Dismissal { reason, words }) if self.connection.ended().is_none() => {
+                End::with_words(reason, words.to_string())
+            }
+            _ => end,
         }
     }
 
@@ -288,7 +303,7 @@ impl<'a> Client<'a> {
                 return end;
             }
         }
-        End::with_words(EndReason::Refused, limit.to_string())
+        End::with_words(limit.reason(), limit.to_string())
     }
 
     fn act_on(&mut self, frame: &str) -> Result<(), End> {
@@ -383,6 +398,7 @@ impl<'a> Client<'a> {
         let _ = self.shared.events.send(join);
         match outcome.recv() {
             Ok(Ok(())) => {
+                self.shared.totals.count_login();
                 let kind = if session.is_guest() {
                     "guest"
                 } else {
@@ -453,9 +469,13 @@ impl<'a> Client<'a> {
         }
         let friend = NameKey::new(shown);
         let receipt = self.connection.open_receipt(&friend, shown);
+        if session.is_muted() {
+            return receipt.settle(Err(MUTED));
+        }
         let Some(text) = message.text() else {
             return receipt.settle(Err("Message is missing or not a string"));
         };
+        self.connection.count_message();
         let private = ServerMessage::Private {
             friend_name: session.name().into(),
             message: text.into(),
@@ -487,9 +507,13 @@ impl<'a> Client<'a> {
         let Some(session) = &self.session else {
             return self.notice("log in before you speak");
         };
+        if session.is_muted() {
+            return self.notice(MUTED);
+        }
         let Some(text) = message.text() else {
             return self.notice("Message is missing or not a string");
         };
+        self.connection.count_message();
         let room = ServerMessage::Room {
             speaker: session.name().into(),
             message: text.into(),
@@ -529,10 +553,12 @@ impl<'a> Client<'a> {
     /// The one way out: others hear of it first, then the client gets its last words, then the socket closes.
     fn leave(&mut self, end: End) {
         self.has_left = true;
-        self.shared
-            .connections
-            .lock()
-            .remove(&self.connection.number());
+        let traffic = self.connection.traffic();
+        let mut connections = self.shared.connections.lock();
+        connections.remove(&self.connection.number());
+        self.shared.totals.add(traffic);
+        drop(connections);
+        self.shared.totals.count_end(end.reason);
         self.post_said();
         let session = self.session.take();
         if let Some(session) = &session {
@@ -552,6 +578,12 @@ impl<'a> Client<'a> {
             format!(": {}", end.detail)
         };
         log::info!("{who} left ({}{detail}; {})", end.reason, self.describe());
+        if matches!(end.reason, EndReason::Kicked | EndReason::Banned) {
+            // Nothing comes after the last line.
+            self.connection.settle_all(Err(
+                "your connection was ended before the message could be delivered",
+            ));
+        }
         if let Some(words) = &end.last_words {
             self.notice(words);
         }
@@ -559,6 +591,8 @@ impl<'a> Client<'a> {
             self.connection.linger(LINGER);
         }
         self.connection.close(end.reason);
+        let since = self.connection.traffic() - traffic;
+        self.shared.totals.add(since);
     }
 }
 

@@ -222,6 +222,10 @@ pub(crate) mod channel {
     }
 
     impl<T> Sender<T> {
+        pub fn len(&self) -> usize {
+            unpoisoned(self.0.state.lock()).queue.len()
+        }
+
         pub fn send(&self, message: T) -> Result<(), SendError<T>> {
             let mut state = unpoisoned(self.0.state.lock());
             while state.queue.len() >= state.capacity && state.receivers > 0 {

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::ledger::Verdict;
-use super::outbox::Outbox;
+use super::outbox::{Dismissal, Outbox};
 use super::socket;
 use super::tls::Tls;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::Sender;
 use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, Weak};
 use crate::wire::frame::Framing;
@@ -22,6 +23,10 @@ use crate::wire::name::NameKey;
 /// How long a connection that was shut waits for its peer to close, so that unread input doesn't turn the
 /// goodbye into a reset.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long one whose incoming side was shut has to read its last line before it is told the end. From then on
+/// whatever it still sends is answered by a reset, which may cost it what it has not read.
+const LAST_LINE: Duration = Duration::from_millis(200);
 
 /// A thread that waits for the connection looks at its socket at least this often.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -51,6 +56,10 @@ pub enum EndReason {
     WrongPasswords,
     /// A limit on connections was met.
     Refused,
+    /// The user was kicked.
+    Kicked,
+    /// The user's name or address is banned.
+    Banned,
     /// The server stops.
     Stopping,
     /// The connection's own thread failed.
@@ -58,6 +67,25 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// All of them, each at the place that `reason as usize` tells.
+    pub const ALL: [EndReason; 15] = [
+        EndReason::LoggedOut,
+        EndReason::Closed,
+        EndReason::Lost,
+        EndReason::Dead,
+        EndReason::Slow,
+        EndReason::BadInput,
+        EndReason::OtherProtocol,
+        EndReason::NoHandshake,
+        EndReason::NoLogin,
+        EndReason::WrongPasswords,
+        EndReason::Refused,
+        EndReason::Kicked,
+        EndReason::Banned,
+        EndReason::Stopping,
+        EndReason::Failed,
+    ];
+
     /// What an error of the socket means once nobody set it a deadline.
     pub fn of(error: &io::Error) -> EndReason {
         match error.kind() {
@@ -81,6 +109,8 @@ impl fmt::Display for EndReason {
             EndReason::NoLogin => "no login in time",
             EndReason::WrongPasswords => "too many wrong passwords",
             EndReason::Refused => "refused",
+            EndReason::Kicked => "kicked",
+            EndReason::Banned => "banned",
             EndReason::Stopping => "the server stops",
             EndReason::Failed => "internal error",
         })
@@ -98,6 +128,10 @@ pub struct Connection {
     outbox: Mutex<Outbox>,
     /// Notified when the connection has ended, and when nothing is left to send.
     wake: Condvar,
+    /// Bytes that came through the socket. Written by the connection's own thread, as is the next.
+    received: AtomicU64,
+    /// Messages, to the room and private ones, that came and were passed on.
+    messages: AtomicU64,
     /// Where a connection that has fallen behind announces itself.
     laggards: Sender<Arc<Connection>>,
     /// The place that it takes up among the connections allowed; given back when the descriptor is closed.
@@ -142,6 +176,8 @@ impl Connection {
             socket: parts.socket,
             outbox: Mutex::new(Outbox::new(parts.tls, parts.max_backlog)),
             wake: Condvar::new(),
+            received: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
             laggards: parts.laggards,
             _place: parts.place,
         }
@@ -165,6 +201,40 @@ impl Connection {
     /// Why the connection has ended, if it has.
     pub fn ended(&self) -> Option<EndReason> {
         self.outbox.lock().ended()
+    }
+
+    /// Why the connection's own thread is asked to leave, if it is.
+    pub fn dismissal(&self) -> Option<Dismissal> {
+        self.outbox.lock().dismissal().cloned()
+    }
+
+    /// Whether the connection's own thread has a reason to leave: the connection has ended, or is to.
+    pub fn must_leave(&self) -> bool {
+        self.outbox.lock().must_leave()
+    }
+
+    /// What has gone through the connection so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            messages: self.messages(),
+            received: self.received.load(Ordering::Relaxed),
+            sent: self.outbox.lock().sent(),
+        }
+    }
+
+    /// How many messages came and were passed on.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Counts a message that came. Only the connection's own thread calls this.
+    pub fn count_message(&self) {
+        add(&self.messages, 1);
+    }
+
+    /// Counts bytes that came. Only the connection's own thread calls this.
+    pub(super) fn count_received(&self, bytes: usize) {
+        add(&self.received, bytes as u64);
     }
 
     /// Whether nothing waits to be sent and no receipt is owed.
@@ -240,6 +310,21 @@ impl Connection {
         self.act(|outbox, _| outbox.end(reason));
     }
 
+    /// Asks the connection's own thread to leave by the usual way, with a last line for the client. Wakes it
+    /// wherever it waits. The first who asks is heard.
+    pub fn dismiss(self: &Arc<Self>, reason: EndReason, words: Arc<str>) {
+        if self.act(|outbox, _| outbox.dismiss(Dismissal { reason, words })) {
+            // The outgoing side stays open for the last line. A socket that is already down needs no waking.
+            let _ = self.socket.shutdown(Shutdown::Read);
+            self.wake.notify_all();
+        }
+    }
+
+    /// Decides all receipts that are owed to this connection, and sends them.
+    pub fn settle_all(self: &Arc<Self>, verdict: Verdict) {
+        self.act(|outbox, socket| outbox.settle_all(socket, verdict));
+    }
+
     /// Sends a last line and takes nothing more. The socket is shut for writing once all is sent.
     pub fn say_goodbye(self: &Arc<Self>, message: &ServerMessage<'_>) {
         self.act(|outbox, socket| {
@@ -296,16 +381,14 @@ impl Connection {
         (result, decided)
     }
 
-    /// Waits for `duration`, or until the connection has ended. True if it has.
+    /// Waits for `duration`, or until the connection has ended or its thread is asked to leave. True if so.
     pub fn pause(self: &Arc<Self>, duration: Duration) -> bool {
         let deadline = Instant::now() + duration;
         loop {
             let mut outbox = self.outbox.lock();
             let glance = deadline.min(Instant::now() + GLANCE);
-            while outbox.ended().is_none() && !self.wake.wait_until(&mut outbox, glance).timed_out()
-            {
-            }
-            if outbox.ended().is_some() {
+            while !outbox.must_leave() && !self.wake.wait_until(&mut outbox, glance).timed_out() {}
+            if outbox.must_leave() {
                 return true;
             }
             drop(outbox);
@@ -325,6 +408,9 @@ impl Connection {
     pub fn linger(self: &Arc<Self>, patience: Duration) {
         let deadline = Instant::now() + patience;
         self.wait_until(deadline, Outbox::is_settled);
+        if self.outbox.lock().dismissal().is_some() {
+            self.wait_until(deadline.min(Instant::now() + LAST_LINE), |_| false);
+        }
         self.act(|outbox, socket| {
             outbox.settle_all(
                 socket,
@@ -360,6 +446,43 @@ impl Connection {
     pub fn close(self: &Arc<Self>, reason: EndReason) {
         self.end(reason);
         self.act(|outbox, _| outbox.clear());
+    }
+}
+
+/// Adds to a counter that one thread alone writes, so that this need not be one step.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+}
+
+/// What has gone through a connection, or through many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages from clients, to the room and private ones, that were passed on.
+    pub messages: u64,
+    /// Bytes that came, as they went over the network.
+    pub received: u64,
+    /// Bytes that went out.
+    pub sent: u64,
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, more: Traffic) {
+        self.messages += more.messages;
+        self.received += more.received;
+        self.sent += more.sent;
+    }
+}
+
+impl std::ops::Sub for Traffic {
+    type Output = Traffic;
+
+    /// What has gone since `earlier`.
+    fn sub(self, earlier: Traffic) -> Traffic {
+        Traffic {
+            messages: self.messages.saturating_sub(earlier.messages),
+            received: self.received.saturating_sub(earlier.received),
+            sent: self.sent.saturating_sub(earlier.sent),
+        }
     }
 }
 

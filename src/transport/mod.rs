@@ -10,4 +10,4 @@ pub mod socket;
 pub mod tls;
 
 pub use batch::Batch;
-pub use connection::{Connection, EndReason, Receipt};
+pub use connection::{Connection, EndReason, Receipt, Traffic};

@@ -48,8 +48,21 @@ pub struct Outbox {
     limit: usize,
     stage: Stage,
     ended: Option<EndReason>,
+    /// Why the connection's own thread is asked to leave, if it is.
+    dismissal: Option<Dismissal>,
+    /// Bytes that the socket has taken since the start.
+    sent: u64,
     /// Whether somebody has been told to send on what waits.
     is_announced: bool,
+}
+
+/// Why a connection's own thread is to end it, and the last line for the client.
+#[derive(Clone, Debug)]
+pub struct Dismissal {
+    /// The reason, for the log.
+    pub reason: EndReason,
+    /// What the client is told.
+    pub words: Arc<str>,
 }
 
 /// How far the outgoing side has come.
@@ -96,6 +109,8 @@ impl Outbox {
             limit,
             stage: Stage::Open,
             ended: None,
+            dismissal: None,
+            sent: 0,
             is_announced: false,
         }
     }
@@ -113,6 +128,30 @@ impl Outbox {
     /// Why the connection has ended, if it has.
     pub fn ended(&self) -> Option<EndReason> {
         self.ended
+    }
+
+    /// Why the connection's own thread is asked to leave, if it is.
+    pub fn dismissal(&self) -> Option<&Dismissal> {
+        self.dismissal.as_ref()
+    }
+
+    /// Asks the connection's own thread to leave; the first who asks is heard. False if it is leaving already.
+    pub fn dismiss(&mut self, dismissal: Dismissal) -> bool {
+        let is_first = self.ended.is_none() && self.dismissal.is_none();
+        if is_first {
+            self.dismissal = Some(dismissal);
+        }
+        is_first
+    }
+
+    /// Whether the connection's own thread has a reason to leave.
+    pub fn must_leave(&self) -> bool {
+        self.ended.is_some() || self.dismissal.is_some()
+    }
+
+    /// How many bytes the socket has taken since the start.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Whether something waits to be sent.
@@ -180,6 +219,7 @@ impl Outbox {
                 Ok(count) => sent = count,
                 Err(error) => self.end(EndReason::of(&error)),
             }
+            self.sent += sent as u64;
             if sent == bytes.len() {
                 self.decided
                     .extend(receipt.map(|receipt| (receipt, Ok(()))));
@@ -252,6 +292,7 @@ impl Outbox {
             return Ok(0);
         }
         let sent = take_now(sink, &slices[..count])?;
+        self.sent += sent as u64;
         let mut rest = sent;
         while rest > 0 {
             let taken = self.take_from_queue(rest, |_| Ok(()))?;
@@ -292,6 +333,7 @@ impl Outbox {
         }
         let sent = take_now(sink, &[IoSlice::new(tls.outgoing())])?;
         tls.sent(sent);
+        self.sent += sent as u64;
         if tls.outgoing().is_empty() {
             self.decided
                 .extend(self.sealed.drain(..).map(|receipt| (receipt, Ok(()))));

@@ -91,7 +91,7 @@ impl Receiver {
     pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.connection.is_tls() {
             let count = socket::receive(&self.connection.socket, buffer, self.deadline)?;
-            self.received += count;
+            self.note_received(count);
             return Ok(Some(count));
         }
         // What came with earlier ciphertext is there without waiting.
@@ -135,7 +135,12 @@ impl Receiver {
         }
         let count = socket::receive(&self.connection.socket, &mut self.ciphertext, self.deadline)?;
         self.was_full = count > MIN_CIPHERTEXT / 2;
-        self.received += count;
+        self.note_received(count);
         Ok(count)
+    }
+
+    fn note_received(&mut self, count: usize) {
+        self.received += count;
+        self.connection.count_received(count);
     }
 }

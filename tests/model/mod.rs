@@ -21,9 +21,9 @@ use std::path::Path;
 
 use self::peer::Peer;
 use super::serve::{self, Admission};
-use super::{Config, Handle, Shared};
+use super::{Config, Handle, Moderator, Shared};
 use crate::chat::fanout::FanOut;
-use crate::chat::{Accounts, laggards};
+use crate::chat::{Accounts, Bans, laggards};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
 use crate::transport::connection::{Connection, Parts};
@@ -49,11 +49,14 @@ impl World {
             ..Config::default()
         };
         let accounts = Accounts::open(&folder.join("accounts.jsonl"), true).unwrap();
-        let (shared, events, fallen_behind) = Shared::new(config, Arc::new(accounts), None);
+        let bans = Bans::open(&folder.join("bans.json")).unwrap();
+        let (shared, events, fallen_behind) =
+            Shared::new(config, Arc::new(accounts), Arc::new(bans), None);
         let fan_out = FanOut::new(
             events,
             Arc::clone(&shared.sessions),
             Arc::clone(&shared.accounts),
+            Arc::clone(&shared.bans),
             shared.config.max_backlog,
         );
         let dead_after = shared.config.dead_after();
@@ -97,13 +100,14 @@ impl World {
     }
 
     /// Stops the server as `Server::run` does.
-    fn stop(shared: &Shared) {
+    fn stop(shared: &Arc<Shared>) {
         let (stop, _) = bounded(1);
         shared.stop(&Handle {
             plain: Vec::new(),
             tls: Vec::new(),
             fingerprint: None,
             stop,
+            moderator: Moderator::new(Arc::downgrade(shared)),
         });
     }
 

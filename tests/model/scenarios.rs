@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shuttle::rand::Rng;
 
-use super::super::FAREWELL;
+use super::super::{FAREWELL, Moderator};
 use super::peer::Peer;
 use super::transcript::{Transcript, check_presence};
 use super::{World, explore};
@@ -218,5 +218,47 @@ fn at_the_end_of_the_server_everybody_hears_of_it_last() {
         }
         let nothing: [Value; 0] = [];
         assert_eq!(latecomer.join().unwrap().received, nothing);
+    });
+}
+
+#[test]
+fn what_the_teacher_does_has_its_place_in_the_order() {
+    explore(|world| {
+        let observer = observe(world, 2);
+        let mut bobby = World::connect(&world.shared);
+        bobby.log_in("Bobby");
+        let bobby = shuttle::thread::spawn(move || bobby.read_out());
+        let anna = join_in(world, |mut anna| {
+            anna.log_in("Anna");
+            for (number, text) in texts(6).iter().enumerate() {
+                match number % 2 {
+                    0 => anna.say(text),
+                    _ => anna.write_to("Bobby", text),
+                }
+            }
+            anna.log_out()
+        });
+        let moderator = Moderator::new(Arc::downgrade(&world.shared));
+        moderator.mute("Anna").unwrap();
+        moderator.say("listen").unwrap();
+        let why = "enough for today";
+        assert_eq!(moderator.kick("bobby", Some(why)).unwrap(), "Bobby");
+        let (observer, anna, bobby) = (
+            observer.join().unwrap(),
+            anna.join().unwrap(),
+            bobby.join().unwrap(),
+        );
+        // The others hear what Anna said before she was muted, and nothing after.
+        let said: Vec<&str> = observer.texts_of("Anna");
+        let heard = observer.texts_of("admin");
+        assert_eq!(heard, ["listen"]);
+        assert!(said.iter().eq(texts(6).iter().step_by(2).take(said.len())));
+        // Each message is either heard or refused.
+        let refused = anna.of(&["10"]).count();
+        assert_eq!(said.len() + refused, 3, "{anna:#?}");
+        assert_eq!(anna.receipts().len(), 3, "{anna:#?}");
+        let last = bobby.received.last().map(|message| &message["Message"]);
+        assert_eq!(last, Some(&json!(why)), "{bobby:#?}");
+        check_presence(&observer, &[anna, bobby]);
     });
 }

@@ -21,6 +21,7 @@
 
 mod accounts;
 mod certificate;
+mod console;
 mod crashes;
 #[cfg(unix)]
 mod crowd;

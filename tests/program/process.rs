@@ -97,6 +97,20 @@ impl Output {
         found.unwrap_or_else(|all| panic!("no line with {what:?} in\n{all}"))
     }
 
+    /// The first whole line behind the first `length` bytes that begins with `start`, once it has been written.
+    #[track_caller]
+    pub fn line_after(&self, length: usize, start: &str) -> String {
+        let found = self.wait(|gathered| {
+            let text = String::from_utf8_lossy(gathered.bytes.get(length..)?);
+            let whole = &text[..text.rfind('\n')? + 1];
+            whole
+                .lines()
+                .find(|line| line.starts_with(start))
+                .map(str::to_owned)
+        });
+        found.unwrap_or_else(|all| panic!("no line that begins with {start:?} in\n{all}"))
+    }
+
     /// Everything up to and including the first line that begins with `start`.
     #[track_caller]
     pub fn text_to(&self, start: &str) -> String {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::process::{CHATD, Chatd, Process, chatd, isolate, refused};
 
 /// Each flag with its default, and a word that tells what is counted or measured.
-const FLAGS: [(&str, &str, &str); 22] = [
+const FLAGS: [(&str, &str, &str); 23] = [
     ("bind", "all addresses", "Address"),
     ("port", "4004", "Port"),
     ("tls-port", "4399", "Port"),
@@ -17,6 +17,7 @@ const FLAGS: [(&str, &str, &str); 22] = [
     ("tls-key", "in the data folder", "PEM"),
     ("data-dir", "chatd-data", "Folder"),
     ("no-registration", "", ""),
+    ("console", "", ""),
     ("heartbeat", "15s", "Time"),
     ("dead-after", "three quarters of the heartbeat", "Time"),
     ("max-connections", "4096", "Connections"),

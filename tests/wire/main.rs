@@ -25,6 +25,7 @@ mod harness;
 mod leaving;
 mod listening;
 mod login;
+mod moderation;
 mod other_protocols;
 mod presence;
 mod private;

@@ -220,7 +220,7 @@ impl Model {
                 self.everybody_is_due();
             }
             Event::Dissolve => {
-                let forgotten = self.roster.members();
+                let forgotten: Vec<_> = self.roster.members().cloned().collect();
                 self.roster.dissolve();
                 self.everybody_is_due();
                 let mut forgotten: Vec<usize> =

@@ -1,0 +1,355 @@
+//! The teacher's console: lines in, sentences out. All that it does, [`Moderator`] does.
+
+mod command;
+mod lines;
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, Write};
+use std::time::SystemTime;
+
+use self::command::{Command, VERBS, Whom, nearest, parse};
+use self::lines::{Lines, Typed};
+use super::Handle;
+use super::logging::Printable;
+use super::moderator::{BanOutcome, Moderator, Refusal, Room, User, listed};
+use crate::chat::bans::{Ban, Banned};
+use crate::chat::moderation::Muted;
+
+/// What the console says first.
+const WELCOME: &str = "Type help and Enter to see what you can do here.";
+
+/// Takes commands from `input` until it ends or says to quit, and writes what came of them to `output`.
+///
+/// Meant for a thread of its own: it waits for input, and for output that stands still. The end of the input leaves
+/// the server running. `is_terminal` says that the input is one; then the console waits while the program is in the
+/// background.
+pub fn run(handle: &Handle, input: impl BufRead, is_terminal: bool, output: impl Write) {
+    let mut console = Console {
+        handle,
+        moderator: handle.moderator(),
+        output,
+        zone: jiff::tz::TimeZone::system(),
+        question: None,
+    };
+    console.tell(WELCOME);
+    let mut lines = Lines::new(input, is_terminal);
+    let end = loop {
+        match lines.next() {
+            Ok(Typed::Line(line)) => {
+                if !console.take(&line) {
+                    return;
+                }
+            }
+            Ok(Typed::Unusable(why)) => console.tell(why),
+            Ok(Typed::End) => break "its input has ended".to_owned(),
+            Err(error) => break format!("its input has failed: {error}"),
+        }
+    };
+    log::info!("the console has closed ({end}); the server goes on");
+}
+
+/// One teacher's console.
+struct Console<'a, W> {
+    handle: &'a Handle,
+    moderator: &'a Moderator,
+    output: W,
+    /// Of the clock on the teacher's wall.
+    zone: jiff::tz::TimeZone,
+    /// An address that several users share, if the next line is to say whether to ban it.
+    question: Option<Banned>,
+}
+
+impl<W: Write> Console<'_, W> {
+    /// Says something. Whether that is seen is not the server's business.
+    fn tell(&mut self, text: &str) {
+        let text = text.trim_end();
+        let _ = writeln!(self.output, "{text}").and_then(|()| self.output.flush());
+    }
+
+    /// Takes a line. False says that it was the last.
+    fn take(&mut self, line: &str) -> bool {
+        if let Some(banned) = self.question.take() {
+            let text = match line.trim().to_ascii_lowercase().as_str() {
+                "yes" | "y" => self.ban(banned, true),
+                "no" | "n" => Ok(format!("{banned} is not banned.")),
+                _ => Ok(format!(
+                    "That was neither yes nor no: {banned} is not banned."
+                )),
+            };
+            self.tell_outcome(text);
+            return true;
+        }
+        match parse(line) {
+            Ok(None) => {}
+            Ok(Some(Command::Quit)) => {
+                self.tell("The server stops.");
+                self.handle.stop();
+                return false;
+            }
+            Ok(Some(command)) => {
+                let outcome = self.obey(command);
+                self.tell_outcome(outcome);
+            }
+            Err(why) => self.tell(&capitalised(&why)),
+        }
+        true
+    }
+
+    fn tell_outcome(&mut self, outcome: Result<String, Refusal>) {
+        match outcome {
+            Ok(text) => self.tell(&text),
+            Err(refusal) => self.tell(&format!("{}.", capitalised(&refusal.to_string()))),
+        }
+    }
+
+    /// Carries out a command, and returns what is to be said about it.
+    fn obey(&mut self, command: Command) -> Result<String, Refusal> {
+        let moderator = self.moderator;
+        Ok(match command {
+            Command::Who => self.who(&moderator.room()?),
+            Command::Say(text) => {
+                moderator.say(&text)?;
+                "Said to everybody.".to_owned()
+            }
+            Command::Mute(Whom::All) => match moderator.mute_everybody()? {
+                true => "Everybody is muted. They can read, but not write; unmute all ends it."
+                    .to_owned(),
+                false => "Everybody was muted already.".to_owned(),
+            },
+            Command::Unmute(Whom::All) => {
+                let has_changed = moderator.unmute_everybody()?;
+                let muted = moderator.room()?.muted;
+                let start = match has_changed {
+                    true => "Everybody may write again",
+                    false => "Everybody was not muted",
+                };
+                match muted.is_empty() {
+                    true => format!("{start}."),
+                    false => format!("{start}, but these are muted by name: {}.", listed(&muted)),
+                }
+            }
+            Command::Mute(Whom::Name(name)) => self.muted(moderator.mute(&name)?)?,
+            Command::Unmute(Whom::Name(name)) => unmuted(&moderator.unmute(&name)?),
+            Command::Lock => match moderator.lock()? {
+                true => "Nobody new can log in; who is online stays. unlock ends it.".to_owned(),
+                false => "It was locked already.".to_owned(),
+            },
+            Command::Unlock => match moderator.unlock()? {
+                true => "Everybody can log in again.".to_owned(),
+                false => "It was not locked.".to_owned(),
+            },
+            Command::Kick(name, why) => match moderator.kick(&name, why.as_deref()) {
+                Ok(name) => {
+                    format!("{name} is kicked, but may come back; ban {name} would prevent that.")
+                }
+                Err(Refusal::NotOnline(name)) => self.not_online(&name)?,
+                Err(refusal) => return Err(refusal),
+            },
+            Command::Ban(banned) => self.ban(banned, false)?,
+            Command::Unban(banned) => {
+                let saved = moderator.unban(&banned)?;
+                format!("{banned} is no longer banned.{}", remark_on(&saved))
+            }
+            Command::Bans => self.bans(&moderator.bans()?),
+            Command::Forget(name) => match moderator.forget(&name)? {
+                true => format!(
+                    "The account {name} is removed. {name} is online and stays so; nobody else can register the name meanwhile."
+                ),
+                false => format!("The account {name} is removed; the name can be registered anew."),
+            },
+            Command::Stats => {
+                let stats = moderator.stats()?;
+                format!("Since {}: {stats}.", self.clock(stats.started))
+            }
+            Command::Help => help(),
+            Command::Quit => String::new(),
+        })
+    }
+
+    fn muted(&self, outcome: Muted) -> Result<String, Refusal> {
+        let Muted {
+            name,
+            has_changed,
+            is_online,
+            ..
+        } = outcome;
+        Ok(match (is_online, has_changed) {
+            (false, _) => format!(
+                "{} Whoever comes by this name is muted.",
+                self.not_online(&name)?
+            ),
+            (true, true) => format!("{name} is muted; unmute {name} ends it."),
+            (true, false) => format!("{name} was muted already."),
+        })
+    }
+
+    /// That a name is not online, and which one may have been meant.
+    fn not_online(&self, name: &str) -> Result<String, Refusal> {
+        let users = self.moderator.room()?.users;
+        let names = users.iter().map(|user| user.name.as_str());
+        let meant = nearest(name, names)
+            .map(|meant| format!(" Did you mean {meant}?"))
+            .unwrap_or_default();
+        Ok(format!("No user named {name} is online.{meant}"))
+    }
+
+    fn ban(&mut self, banned: Banned, is_fine: bool) -> Result<String, Refusal> {
+        let outcome = match &banned {
+            Banned::Name(name) => self.moderator.ban_name(name)?,
+            Banned::Address(address) => match self.moderator.ban_address(*address, is_fine) {
+                Err(Refusal::Shared(_, names)) => {
+                    let question = format!(
+                        "{} use {address}. Ban it all the same? (yes/no)",
+                        listed(&names)
+                    );
+                    self.question = Some(banned);
+                    return Ok(question);
+                }
+                outcome => outcome?,
+            },
+        };
+        let BanOutcome {
+            is_new,
+            kicked,
+            saved,
+        } = outcome;
+        let mut text = match is_new {
+            true => format!("{banned} is banned."),
+            false => format!("{banned} was banned already."),
+        };
+        match (&banned, kicked.as_slice()) {
+            (Banned::Name(name), []) => {
+                let _ = write!(text, " {}", self.not_online(name)?);
+            }
+            (Banned::Address(_), []) => {}
+            (Banned::Name(_), [(name, address), ..]) => {
+                let _ = write!(text, " {name} is kicked, and may come back by another name");
+                text += &match address.is_loopback() {
+                    true => ".".to_owned(),
+                    false => format!("; ban {address} would prevent that."),
+                };
+            }
+            (Banned::Address(_), kicked) => {
+                let names: Vec<String> = kicked.iter().map(|(name, _)| name.clone()).collect();
+                let verb = if names.len() == 1 { "is" } else { "are" };
+                let _ = write!(text, " {} {verb} kicked.", listed(&names));
+            }
+        }
+        Ok(text + &remark_on(&saved))
+    }
+
+    fn who(&self, room: &Room) -> String {
+        let mut text = match room.users.as_slice() {
+            [] => "Nobody is online.\n".to_owned(),
+            users => self.table(users),
+        };
+        if room.is_everybody_muted {
+            text += "Everybody is muted.\n";
+        }
+        if !room.muted.is_empty() {
+            let _ = writeln!(text, "Muted by name: {}.", listed(&room.muted));
+        }
+        if room.is_locked {
+            text += "Locked: nobody new can log in.\n";
+        }
+        text
+    }
+
+    fn table(&self, users: &[User]) -> String {
+        let mut rows = vec![["name", "", "address", "", "since", "messages"].map(str::to_owned)];
+        rows.extend(users.iter().map(|user| {
+            [
+                user.name.clone(),
+                if user.is_guest { "guest" } else { "registered" }.to_owned(),
+                user.address.to_string(),
+                if user.is_tls { "TLS" } else { "plain" }.to_owned(),
+                self.clock(user.since),
+                user.messages.to_string(),
+            ]
+        }));
+        in_columns(&rows)
+    }
+
+    fn bans(&self, bans: &[Ban]) -> String {
+        if bans.is_empty() {
+            return "Nobody is banned.".to_owned();
+        }
+        let rows: Vec<[String; 2]> = bans
+            .iter()
+            .map(|ban| {
+                let since = ban.since.parse::<jiff::Timestamp>();
+                let since = since.map(|since| format!("since {}", self.clock(since.into())));
+                [ban.banned.to_string(), since.unwrap_or_default()]
+            })
+            .collect();
+        in_columns(&rows)
+    }
+
+    /// A time of day, with its date unless that is today's.
+    fn clock(&self, time: SystemTime) -> String {
+        let Ok(time) = jiff::Timestamp::try_from(time) else {
+            return "?".to_owned();
+        };
+        let time = time.to_zoned(self.zone.clone());
+        let today = jiff::Timestamp::now().to_zoned(self.zone.clone()).date();
+        let format = match time.date() == today {
+            true => "%H:%M",
+            false => "%Y-%m-%d %H:%M",
+        };
+        time.strftime(format).to_string()
+    }
+}
+
+fn unmuted(outcome: &Muted) -> String {
+    let name = &outcome.name;
+    match (outcome.has_changed, outcome.is_everybody) {
+        (true, false) => format!("{name} may write again."),
+        (true, true) => format!(
+            "{name} is no longer muted by name, but everybody is muted; unmute all ends that."
+        ),
+        (false, false) => format!("{name} was not muted."),
+        (false, true) => {
+            format!("{name} was not muted by name, but everybody is muted; unmute all ends that.")
+        }
+    }
+}
+
+/// What to add when the disk failed.
+fn remark_on(saved: &io::Result<()>) -> String {
+    match saved {
+        Ok(()) => String::new(),
+        Err(error) => format!(
+            " But this could not be written to the data folder, so it ends with the server: {}.",
+            Printable(&error.to_string())
+        ),
+    }
+}
+
+fn help() -> String {
+    let rows: Vec<[String; 2]> = VERBS
+        .iter()
+        .map(|(verb, usage, what)| [format!("{verb} {usage}"), (*what).to_owned()])
+        .collect();
+    in_columns(&rows)
+}
+
+/// Rows whose columns stand below each other. Names and addresses have no wide characters.
+fn in_columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}

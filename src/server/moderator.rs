@@ -1,0 +1,420 @@
+//! What a teacher can do to a running server. The console is one front end to it; tests and other programs can use it
+//! the same way.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
+
+use super::Shared;
+use super::logging::Printable;
+use super::totals::Stats;
+use crate::chat::bans::{BANNED, Ban, Banned};
+use crate::chat::moderation::{Dismissal, Muted, Order, SPEAKER};
+use crate::chat::{Event, Session};
+use crate::sync::channel::{Sender, bounded};
+use crate::sync::{Arc, Weak};
+use crate::transport::EndReason;
+use crate::wire::message::ServerMessage;
+use crate::wire::name::{NameKey, check_name};
+
+/// What a user who is kicked for no stated reason is told.
+const KICKED: &str = "your teacher has ended your connection";
+
+/// A user who is online.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The name, as its owner wrote it at login.
+    pub name: String,
+    /// Whether the user logged in without a password.
+    pub is_guest: bool,
+    /// Whether the user can't speak now.
+    pub is_muted: bool,
+    /// Where the user's connection comes from.
+    pub address: SocketAddr,
+    /// Whether it is encrypted.
+    pub is_tls: bool,
+    /// When the user logged in.
+    pub since: SystemTime,
+    /// How many messages, to the room and private ones, the user has sent.
+    pub messages: u64,
+}
+
+/// Who is online, and what rules hold.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// Everybody online, in the order of the alphabet.
+    pub users: Vec<User>,
+    /// Who is muted by name, online or not.
+    pub muted: Vec<String>,
+    /// Whether everybody is muted.
+    pub is_everybody_muted: bool,
+    /// Whether nobody can log in.
+    pub is_locked: bool,
+}
+
+/// What came of a ban.
+#[derive(Debug)]
+pub struct BanOutcome {
+    /// Whether there was none before.
+    pub is_new: bool,
+    /// Who was online and had to leave, with the address.
+    pub kicked: Vec<(String, IpAddr)>,
+    /// Whether the ban is on disk. If it is not, it holds until the server stops.
+    pub saved: io::Result<()>,
+}
+
+/// Why a verb did nothing.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The server stops, or has stopped.
+    Stopped,
+    /// No user can have this name: why.
+    NoName(String, &'static str),
+    /// No user of this name is online.
+    NotOnline(String),
+    /// The name is not registered.
+    NotRegistered(String),
+    /// This can't be banned: why.
+    NotBannable(IpAddr, &'static str),
+    /// Several users who are online have this address.
+    Shared(IpAddr, Vec<String>),
+    /// There is no such ban.
+    NotBanned(Banned),
+    /// The text has more bytes than a message may have.
+    TooLong(usize),
+    /// The disk fails.
+    Disk(io::Error),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Stopped => f.write_str("the server stops"),
+            Refusal::NoName(name, why) => write!(f, "{} is no name: {why}", Printable(name)),
+            Refusal::NotOnline(name) => write!(f, "no user named {name} is online"),
+            Refusal::NotRegistered(name) => write!(f, "the name {name} is not registered"),
+            Refusal::NotBannable(address, why) => write!(f, "{address} can't be banned: {why}"),
+            Refusal::Shared(address, names) => {
+                write!(f, "{} all use the address {address}", listed(names))
+            }
+            Refusal::NotBanned(banned) => write!(f, "{banned} is not banned"),
+            Refusal::TooLong(limit) => {
+                write!(
+                    f,
+                    "the text is too long: a message has {limit} bytes at most"
+                )
+            }
+            Refusal::Disk(error) => write!(f, "the disk failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Names as people list them: `Anna, Bobby and Carol`.
+pub(crate) fn listed(names: &[String]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// The teacher's verbs. Each returns when it is done; none is waited for by users who talk.
+///
+/// It may outlive the server, and doesn't keep it running. The verbs wait for a server that does not
+/// [run](super::Server::run) yet.
+#[derive(Clone, Debug)]
+pub struct Moderator {
+    shared: Weak<Shared>,
+}
+
+impl Moderator {
+    pub(super) fn new(shared: Weak<Shared>) -> Moderator {
+        Moderator { shared }
+    }
+
+    fn shared(&self) -> Result<Arc<Shared>, Refusal> {
+        let shared = self.shared.upgrade().ok_or(Refusal::Stopped)?;
+        if shared.is_stopping() {
+            return Err(Refusal::Stopped);
+        }
+        Ok(shared)
+    }
+
+    /// Who is online, and what rules hold.
+    pub fn room(&self) -> Result<Room, Refusal> {
+        let (online, rules) = self.shared()?.ask(|reply| Order::Look { reply })?;
+        let mut users: Vec<User> = online.iter().map(|session| user(session)).collect();
+        users.sort_by_key(|user| user.name.to_ascii_lowercase());
+        Ok(Room {
+            users,
+            muted: rules.muted(),
+            is_everybody_muted: rules.is_everybody_muted(),
+            is_locked: rules.is_locked(),
+        })
+    }
+
+    /// Says something to everybody: a message to the room from [`SPEAKER`], relayed unchanged. It has its place in
+    /// the order when this returns.
+    pub fn say(&self, text: &str) -> Result<(), Refusal> {
+        let shared = self.shared()?;
+        if text.len() > shared.config.max_frame {
+            return Err(Refusal::TooLong(shared.config.max_frame));
+        }
+        let message = ServerMessage::Room {
+            speaker: SPEAKER.into(),
+            message: text.into(),
+        };
+        shared.order(Order::Say(message.to_line()))
+    }
+
+    /// Refuses what a user says, until [`unmute`](Self::unmute), also when the user comes back. Need not be online.
+    /// What was said before is still delivered.
+    pub fn mute(&self, name: &str) -> Result<Muted, Refusal> {
+        self.set_muted(name, true)
+    }
+
+    /// Lets a user speak again, unless everybody is muted.
+    pub fn unmute(&self, name: &str) -> Result<Muted, Refusal> {
+        self.set_muted(name, false)
+    }
+
+    fn set_muted(&self, name: &str, is_muted: bool) -> Result<Muted, Refusal> {
+        check(name)?;
+        self.shared()?.ask(|reply| Order::Mute {
+            name: name.to_owned(),
+            is_muted,
+            reply,
+        })
+    }
+
+    /// Refuses what anybody says, whoever comes later included. False if it was so before.
+    pub fn mute_everybody(&self) -> Result<bool, Refusal> {
+        let is_muted = true;
+        self.shared()?
+            .ask(|reply| Order::MuteEverybody { is_muted, reply })
+    }
+
+    /// Lets everybody speak again who is not muted by name. False if it was so before.
+    pub fn unmute_everybody(&self) -> Result<bool, Refusal> {
+        let is_muted = false;
+        self.shared()?
+            .ask(|reply| Order::MuteEverybody { is_muted, reply })
+    }
+
+    /// Lets nobody log in from now on; who is online stays. False if it was so before.
+    pub fn lock(&self) -> Result<bool, Refusal> {
+        let is_locked = true;
+        self.shared()?.ask(|reply| Order::Lock { is_locked, reply })
+    }
+
+    /// Lets everybody log in again. False if it was so before.
+    pub fn unlock(&self) -> Result<bool, Refusal> {
+        let is_locked = false;
+        self.shared()?.ask(|reply| Order::Lock { is_locked, reply })
+    }
+
+    /// Removes an account, so that its name can be registered anew. It is gone from the disk when this returns. Who
+    /// is online by the name stays online, and nobody else can register it meanwhile. True if somebody is.
+    pub fn forget(&self, name: &str) -> Result<bool, Refusal> {
+        check(name)?;
+        let shared = self.shared()?;
+        let key = NameKey::new(name);
+        let forgotten = shared.accounts.forget(&key).map_err(Refusal::Disk)?;
+        let Some(_forgotten) = forgotten else {
+            return Err(Refusal::NotRegistered(name.to_owned()));
+        };
+        log::info!("the account {name} was removed");
+        shared.ask(|reply| Order::Forget { name: key, reply })
+    }
+
+    /// Ends a user's connection, and tells the user `why`. Returns the name as its owner writes it. The others learn
+    /// of it when the user's connection has got the message through, or given up on it.
+    pub fn kick(&self, name: &str, why: Option<&str>) -> Result<String, Refusal> {
+        check(name)?;
+        let words = why.unwrap_or(KICKED);
+        let whom = Dismissal::Name(NameKey::new(name));
+        let kicked = self.shared()?.dismiss(whom, EndReason::Kicked, words)?;
+        match kicked.first() {
+            Some(session) => Ok(session.name().to_owned()),
+            None => Err(Refusal::NotOnline(name.to_owned())),
+        }
+    }
+
+    /// Lets nobody log in by this name any more, and kicks who is online by it.
+    pub fn ban_name(&self, name: &str) -> Result<BanOutcome, Refusal> {
+        check(name)?;
+        let whom = Dismissal::Name(NameKey::new(name));
+        self.ban(Banned::Name(name.to_owned()), whom)
+    }
+
+    /// Refuses connections from an address from now on, and ends those there are. If several users who are online
+    /// share it, it is only banned if that `is_fine`.
+    pub fn ban_address(&self, address: IpAddr, is_fine: bool) -> Result<BanOutcome, Refusal> {
+        let address = address.to_canonical();
+        if let Some(why) = why_not_bannable(address) {
+            return Err(Refusal::NotBannable(address, why));
+        }
+        let users = self.room()?.users;
+        let sharers: Vec<String> = users
+            .into_iter()
+            .filter(|user| user.address.ip() == address)
+            .map(|user| user.name)
+            .collect();
+        if sharers.len() > 1 && !is_fine {
+            return Err(Refusal::Shared(address, sharers));
+        }
+        self.ban(Banned::Address(address), Dismissal::Address(address))
+    }
+
+    fn ban(&self, banned: Banned, whom: Dismissal) -> Result<BanOutcome, Refusal> {
+        let shared = self.shared()?;
+        // Whoever logs in after this is refused, and whoever did before is found by the order after it.
+        let is_new = shared.bans.add(banned.clone());
+        if is_new {
+            log::info!("{banned} was banned");
+        }
+        let kicked = shared.dismiss(whom, EndReason::Banned, BANNED);
+        if let (Banned::Address(address), Ok(kicked)) = (&banned, &kicked) {
+            shared.end_strangers(*address, kicked);
+        }
+        let saved = shared.save_bans();
+        let with_address = |session: &Arc<Session>| {
+            let address = session.connection().peer().ip();
+            (session.name().to_owned(), address)
+        };
+        Ok(BanOutcome {
+            is_new,
+            kicked: kicked?.iter().map(with_address).collect(),
+            saved,
+        })
+    }
+
+    /// Lifts a ban. The inner result says whether that is on disk.
+    pub fn unban(&self, banned: &Banned) -> Result<io::Result<()>, Refusal> {
+        let shared = self.shared()?;
+        if !shared.bans.remove(banned) {
+            return Err(Refusal::NotBanned(banned.clone()));
+        }
+        log::info!("{banned} is no longer banned");
+        Ok(shared.save_bans())
+    }
+
+    /// Who is banned, the oldest ban first.
+    pub fn bans(&self) -> Result<Vec<Ban>, Refusal> {
+        Ok(self.shared()?.bans.list())
+    }
+
+    /// What has happened since the start.
+    pub fn stats(&self) -> Result<Stats, Refusal> {
+        Ok(self.shared()?.stats())
+    }
+}
+
+fn check(name: &str) -> Result<(), Refusal> {
+    check_name(name).map_err(|why| Refusal::NoName(name.to_owned(), why))
+}
+
+/// Why an address can't be banned, if it can't.
+fn why_not_bannable(address: IpAddr) -> Option<&'static str> {
+    if address.is_loopback() {
+        Some("it is the server's own machine")
+    } else if address.is_unspecified() || address.is_multicast() {
+        Some("no client has such an address")
+    } else {
+        None
+    }
+}
+
+fn user(session: &Session) -> User {
+    let connection = session.connection();
+    User {
+        name: session.name().to_owned(),
+        is_guest: session.is_guest(),
+        is_muted: session.is_muted(),
+        address: connection.peer(),
+        is_tls: connection.is_tls(),
+        since: session.since(),
+        messages: connection.messages(),
+    }
+}
+
+impl Shared {
+    fn order(&self, order: Order) -> Result<(), Refusal> {
+        let posted = self.events.send(Event::Order(order));
+        posted.map_err(|_| Refusal::Stopped)
+    }
+
+    /// Posts an order, and waits for its reply.
+    fn ask<T>(&self, order: impl FnOnce(Sender<T>) -> Order) -> Result<T, Refusal> {
+        let (reply, replied) = bounded(1);
+        self.order(order(reply))?;
+        replied.recv().map_err(|_| Refusal::Stopped)
+    }
+
+    fn dismiss(
+        &self,
+        whom: Dismissal,
+        reason: EndReason,
+        words: &str,
+    ) -> Result<Vec<Arc<Session>>, Refusal> {
+        let words = words.into();
+        self.ask(|reply| Order::Dismiss {
+            whom,
+            reason,
+            words,
+            reply,
+        })
+    }
+
+    /// Ends the connections from an address that nobody is logged in by. A TLS handshake may still be under way, so
+    /// they get no last line.
+    fn end_strangers(&self, address: IpAddr, users: &[Arc<Session>]) {
+        for connection in self.reading() {
+            let is_user = |user: &Arc<Session>| Arc::ptr_eq(user.connection(), &connection);
+            if connection.peer().ip() == address && !users.iter().any(is_user) {
+                connection.end(EndReason::Banned);
+            }
+        }
+    }
+
+    fn save_bans(&self) -> io::Result<()> {
+        self.bans
+            .save()
+            .inspect_err(|error| log::error!("cannot write the bans to the disk: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_no_other_machine_has_cannot_be_banned() {
+        for (address, is_bannable) in [
+            ("127.0.0.1", false),
+            ("127.8.0.1", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("224.0.0.1", false),
+            ("192.0.2.7", true),
+            ("fe80::1", true),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            let why = why_not_bannable(address.to_canonical());
+            assert_eq!(why.is_none(), is_bannable, "{address}");
+        }
+    }
+
+    #[test]
+    fn names_are_listed_as_people_do() {
+        let names = ["Anna", "Bobby", "Carol"].map(str::to_owned);
+        assert_eq!(listed(&names[..1]), "Anna");
+        assert_eq!(listed(&names[..2]), "Anna and Bobby");
+        assert_eq!(listed(&names), "Anna, Bobby and Carol");
+    }
+}
