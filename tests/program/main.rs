@@ -21,6 +21,7 @@
 
 mod accounts;
 mod certificate;
+mod gui;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[cfg(unix)]
