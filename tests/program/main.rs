@@ -20,7 +20,9 @@
 )]
 
 mod accounts;
+mod bot;
 mod certificate;
+mod client;
 mod gui;
 #[path = "../harness/mod.rs"]
 mod harness;
