@@ -55,6 +55,7 @@ fn two_clients_talk_to_the_room_and_to_each_other() {
     assert!(anna.wait().success(), "{}", anna.err.all());
     watcher.expect(left("Anna"));
     assert!(!known.exists(), "there is nothing to remember without TLS");
+    drop(watcher);
     server.stop();
 }
 
@@ -98,6 +99,7 @@ fn the_certificate_of_a_server_is_trusted_at_first_sight_and_no_other_afterwards
     assert_eq!(fs::read_to_string(&known).unwrap(), edited);
     // Not even the name was sent, let alone the password.
     watcher.expect_nothing();
+    watcher.log_out();
 
     // What the warning says helps; a line that lost its newline is not continued.
     fs::write(&known, line.trim_end()).unwrap();
