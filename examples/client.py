@@ -82,18 +82,18 @@ class Client(threading.Thread):
 
     def show(self, message):
         command, flag = message.get("Command"), message.get("Flag")
+        if command == "11":
+            self.friends.update(message.get("Friends", ()))
+        elif command == "30":
+            self.friends[message["LogOnUserName"]] = message.get("IsUserGuest", 0)
+        self.friends.pop(message.get("LogOutUserName"), None)  # only a 31 has this key
         if (command, flag) in SHOWN:
             say(SHOWN[command, flag].format(**{"FriendName": "?", "Message": "?", **message}))
         if command == "lost" or command == "11" and flag != 1:
             os._exit(1)  # the whole program: the main thread may be waiting for a line
         elif command == "11":
-            self.friends.update(message["Friends"])
             self.who()
             self.logged_in.set()
-        elif command == "30":
-            self.friends[message["LogOnUserName"]] = message.get("IsUserGuest", 0)
-        elif command == "31":
-            self.friends.pop(message["LogOutUserName"], None)
 
     def who(self):
         friends = sorted(self.friends.copy().items())  # a copy, as show() may change it
