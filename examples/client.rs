@@ -7,12 +7,18 @@
 //! owns the connection, whichever kind it is, and none of its reads and writes blocks. The other thread waits for
 //! the keyboard and passes lines through a channel; waiting at that channel, for a moment at a time, is how the
 //! first one rests. As it alone also keeps the list of who is online, there is nothing to lock.
+//!
+//! With `--tls` it trusts a server's certificate at first sight, remembers its fingerprint, and refuses any other
+//! certificate from then on, as ssh does. Whoever was not deceived the first time can't be deceived later.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::env;
 use std::error::Error;
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -53,6 +59,9 @@ struct Options {
     /// SHA-256 of the certificate that the server must have; implies --tls
     #[arg(long, value_name = "HEX")]
     fingerprint: Option<String>,
+    /// Where to remember the certificates of servers [default: chatd/known_servers in your configuration folder]
+    #[arg(long, value_name = "FILE")]
+    known_servers: Option<PathBuf>,
 }
 
 /// Any error will do: each ends the program, and the user reads it as one line.
@@ -107,7 +116,7 @@ fn connect(options: &Options) -> Outcome<Box<dyn Stream>> {
     let socket = open_socket(&options.host, port)
         .map_err(|error| format!("cannot connect to {}, port {port}: {error}", options.host))?;
     if tls {
-        return Ok(Box::new(encrypt(options, socket)?));
+        return Ok(Box::new(encrypt(options, port, socket)?));
     }
     socket.set_nonblocking(true)?;
     Ok(Box::new(socket))
@@ -124,7 +133,7 @@ fn open_socket(host: &str, port: u16) -> io::Result<TcpStream> {
 
 /// Makes a TLS connection of a socket. No authority has signed the server's certificate, so OpenSSL is told to
 /// accept any, and the fingerprint vouches for it.
-fn encrypt(options: &Options, socket: TcpStream) -> Outcome<SslStream<TcpStream>> {
+fn encrypt(options: &Options, port: u16, socket: TcpStream) -> Outcome<SslStream<TcpStream>> {
     let mut connector = SslConnector::builder(SslMethod::tls_client())?;
     connector.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     connector.set_verify(SslVerifyMode::NONE);
@@ -138,16 +147,110 @@ fn encrypt(options: &Options, socket: TcpStream) -> Outcome<SslStream<TcpStream>
     let digest = certificate.digest(MessageDigest::sha256())?;
     let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
     let found = pairs.join(":");
-    let wrong = format!("refused: the server's fingerprint is {found}, not the one you gave");
-    let unknown = format!("* NOT verified: anybody may be this server. Its fingerprint is {found}");
-    let is_found = |hex: &String| hex.replace(':', "").to_uppercase() == pairs.concat();
-    match options.fingerprint.as_ref().map(is_found) {
-        Some(true) => {}
-        Some(false) => Err(wrong)?,
-        None => say(&unknown)?,
+    match &options.fingerprint {
+        Some(given) if is_same(given, &found) => {}
+        Some(_) => Err(format!(
+            "refused: the server's fingerprint is {found}, not the one you gave"
+        ))?,
+        None => match options.known_servers.clone().or_else(usual_known_servers) {
+            Some(file) => {
+                let server = format!("{}:{port}", options.host.to_lowercase());
+                remember_or_compare(&file, &server, &found)?;
+            }
+            None => say(&format!(
+                "* NOT verified: anybody may be this server. Its fingerprint is {found}"
+            ))?,
+        },
     }
     stream.get_ref().set_nonblocking(true)?;
     Ok(stream)
+}
+
+/// Whether two fingerprints are the same, with or without colons, in either letter case.
+fn is_same(one: &str, other: &str) -> bool {
+    let digits = |text: &str| text.replace(':', "").to_lowercase();
+    digits(one) == digits(other)
+}
+
+/// The file in which servers are remembered, if the user has a place for configuration.
+fn usual_known_servers() -> Option<PathBuf> {
+    let folder = match env::var_os(if cfg!(windows) {
+        "APPDATA"
+    } else {
+        "XDG_CONFIG_HOME"
+    }) {
+        Some(folder) if Path::new(&folder).is_absolute() => folder.into(),
+        _ => env::home_dir()?.join(".config"),
+    };
+    Some(folder.join("chatd").join("known_servers"))
+}
+
+/// Compares a fingerprint with the one that is remembered for this server, or remembers it if there is none.
+/// The file has a line for each server: its address and port, a space, and its fingerprint.
+fn remember_or_compare(file: &Path, server: &str, found: &str) -> Outcome<()> {
+    let name = file.display();
+    let lines = match fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        read => read.map_err(|error| format!("cannot read {name}: {error}"))?,
+    };
+    let remembered = lines.lines().zip(1..).find_map(|(line, number)| {
+        let (of, fingerprint) = line.split_once(' ')?;
+        (of == server).then_some((fingerprint.trim(), number))
+    });
+    match remembered {
+        Some((fingerprint, _)) if is_same(fingerprint, found) => Ok(()),
+        Some((fingerprint, number)) => {
+            warn_of_change(
+                server,
+                fingerprint,
+                found,
+                &format!("line {number} of {name}"),
+            )?;
+            Err("refused: the server's certificate has changed".into())
+        }
+        None => {
+            let gap = if lines.is_empty() || lines.ends_with('\n') {
+                ""
+            } else {
+                "\n"
+            };
+            append(file, &format!("{gap}{server} {found}\n"))
+                .map_err(|error| format!("cannot write {name}: {error}"))?;
+            say(&format!(
+                "* the first time here: remembered in {name} that the server's fingerprint is {found}"
+            ))
+        }
+    }
+}
+
+/// Adds to the end of a file, in one write, so that two clients can't mix their lines.
+fn append(file: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    let mut file = options.append(true).create(true).open(file)?;
+    file.write_all(text.as_bytes())
+}
+
+fn warn_of_change(server: &str, remembered: &str, found: &str, place: &str) -> io::Result<()> {
+    let (server, remembered, place) = (Printable(server), Printable(remembered), Printable(place));
+    write!(
+        io::stderr(),
+        "
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
+@@  WARNING: THIS IS NOT THE CERTIFICATE OF THIS SERVER SO FAR  @@
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
+server:      {server}
+remembered:  {remembered}
+shown now:   {found}
+
+Somebody may be pretending to be the server, to read what you write and your password.
+Or the server has a new certificate. Ask whoever runs it: it prints its fingerprint when
+it starts. If that is the one shown now, delete {place} and connect again.
+
+"
+    )
 }
 
 /// Prints one line. A message may hold anything, even what clears the screen, so that is escaped.

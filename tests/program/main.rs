@@ -20,7 +20,9 @@
 )]
 
 mod accounts;
+mod bot;
 mod certificate;
+mod client;
 mod console;
 mod crashes;
 #[cfg(unix)]
@@ -29,6 +31,7 @@ mod crowd;
 mod data_folder;
 #[cfg(target_os = "linux")]
 mod exhaustion;
+mod gui;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[cfg(unix)]

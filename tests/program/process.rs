@@ -395,6 +395,17 @@ impl Chatd {
     }
 }
 
+/// One of the examples, which `cargo test` builds beside the tests.
+pub fn example(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let folder = tests.ancestors().nth(2).unwrap().join("examples");
+    let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "run `cargo build --examples` first");
+    let mut command = Command::new(program);
+    isolate(&mut command).stdin(Stdio::piped());
+    command
+}
+
 /// Starts what can't start, and returns what it wrote to standard error.
 #[track_caller]
 pub fn refused(command: Command) -> String {

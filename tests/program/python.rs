@@ -1,6 +1,7 @@
 //! The example client in Python, tried on the program.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -209,6 +210,40 @@ fn the_python_client_registers_and_logs_in_with_a_password() {
     anna.type_line("/quit");
     assert!(anna.wait().success());
     drop(bobby);
+    server.stop();
+}
+
+#[test]
+fn the_python_client_sends_and_receives_at_once_over_both_kinds_of_connection() {
+    const LINES: usize = 400;
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = chatd(folder.path());
+    command.args(["--rate", "0", "--byte-rate", "0"]);
+    let server = Chatd::start(command);
+    // More than the kernel buffers: a client that does not read while it sends can't finish.
+    let filler = "多".repeat(1000);
+    let typed: String = (0..LINES).map(|n| format!("{n} {filler}\n")).collect();
+    for (address, tls) in [
+        (server.plain_address(), &[][..]),
+        (server.tls_address(), &["--tls"]),
+    ] {
+        let mut client = client(address, &[tls, &["Flora"]].concat());
+        client.out.line_with("online: Flora (guest)");
+        // The end of the input is a logout; what was said before it still comes back.
+        let mut input = client.input.take().unwrap();
+        input.write_all(typed.as_bytes()).unwrap();
+        drop(input);
+        assert!(client.wait().success(), "{}", client.err.all());
+        let printed = client.out.all();
+        let said: Vec<&str> = printed
+            .lines()
+            .filter_map(|line| line.strip_prefix("Flora: "))
+            .collect();
+        assert!(said.iter().copied().eq(typed.lines()), "{tls:?}");
+    }
     server.stop();
 }
 
