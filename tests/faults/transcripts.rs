@@ -288,8 +288,10 @@ impl<'a> Order<'a> {
         for sender in stays {
             let name = sender.name.as_str();
             let mut is_carried_out = sender.is_whole;
-            // The last letter of this sender that each one received.
+            // Who received later letters of this sender.
             let mut latest: HashSet<&str> = HashSet::new();
+            // To whom later letters of this sender were written, by their receipts.
+            let mut written: HashSet<&str> = HashSet::new();
             for letter in letters.get(name).into_iter().flatten().rev() {
                 let wrong = |what: &str| {
                     let (friend, text) = (letter.friend, letter.text);
@@ -300,21 +302,24 @@ impl<'a> Order<'a> {
                 is_carried_out |= until < self.left[name];
                 let named = friends.get(&letter.friend.to_lowercase());
                 let named = named.map_or(&[][..], |friends| friends);
-                let was_there = named
+                let there = named
                     .iter()
-                    .any(|friend| friend.came <= since && friend.left >= until);
-                let is_broken_off = letter.flag == Some(0) && was_there;
-                summary.broken_off += usize::from(is_broken_off);
+                    .find(|friend| friend.came <= since && friend.left >= until);
+                match (letter.flag, there) {
+                    (Some(1), Some(friend)) => _ = written.insert(friend.name),
+                    (Some(0), Some(friend)) if written.contains(friend.name) => {
+                        return wrong("the receipt says 0, but that of a later letter says 1");
+                    }
+                    (Some(0), Some(_)) => summary.broken_off += 1,
+                    _ => {}
+                }
                 // Who tore its connection may not have read what was written to it last.
                 let mut torn = named.iter().filter(|friend| {
                     let was_there = friend.came <= until && friend.left >= since;
                     was_there && !friend.has_read(until) && !latest.contains(friend.name)
                 });
-                // Somebody was there before the letter and after it, and read on.
-                let certain = named.iter().find(|friend| {
-                    let was_there = friend.came <= since && friend.left >= until;
-                    is_carried_out && was_there && friend.has_read(until)
-                });
+                // Whoever was there before the letter and after it, and read on, must have received it.
+                let certain = there.filter(|friend| is_carried_out && friend.has_read(until));
                 match (letter.flag, letter.receiver) {
                     (Some(1), None) if torn.next().is_none() => {
                         return wrong("the receipt says 1, but nobody received it");
@@ -693,6 +698,15 @@ mod tests {
                     world.torn.received.push(seen.into());
                 }
                 insert_before(&mut world.anna.received, left("BOBBY"), refused("bobbY"));
+            }),
+            ("a later letter says 1", |world| {
+                world.anna.sent.push(to_friend("bobbY", "p4"));
+                world.anna.sent.push(to_friend("bobBy", "p5"));
+                world.anna.sent.push(to_room("a3"));
+                for seen in [said("Anna", "a3"), refused("bobbY"), delivered("bobBy")] {
+                    insert_before(&mut world.anna.received, left("BOBBY"), seen);
+                }
+                insert_before(&mut world.observer.received, left("BOBBY"), said("Anna", "a3"));
             }),
             ("says 1, but nobody", |world| {
                 // One of the same name may not have read all, but at another time.
