@@ -35,7 +35,7 @@ const ROAMING_NAMES: usize = 140;
 const LONG: usize = 20_000;
 
 /// Such letters that each of those who stay writes in the end to one who sleeps.
-const LONG_LETTERS: usize = 8;
+const LONG_LETTERS: usize = 5;
 
 /// Random steps in all, unless `CHATD_TEST_STEPS` says otherwise.
 const STEPS: usize = 9000;
@@ -212,14 +212,13 @@ impl Driver<'_> {
     }
 
     /// Tries to log in, and perhaps says something without waiting for the reply.
-    fn come(&mut self, name: &str, habit: Habit) -> Option<Guest> {
+    fn come(&mut self, name: &str, way: Way, habit: Habit) -> Option<Guest> {
         let mut stay = Stay {
             name: self.new_spelling(name),
             is_whole: false,
             sent: Vec::new(),
             received: Vec::new(),
         };
-        let way = *self.chance.pick(&Way::ALL);
         let mut client = match habit {
             Habit::Sleeps => connect_narrow(self.server, way),
             _ => self.server.connect_as(way),
@@ -316,7 +315,9 @@ impl Driver<'_> {
                         Habit::Sleeps => self.chance.pick(&self.names.sleeping),
                         Habit::Roams => self.chance.pick(&self.names.roaming),
                     };
-                    self.come(&name.clone(), habit)
+                    let name = name.clone();
+                    let way = *self.chance.pick(&Way::ALL);
+                    self.come(&name, way, habit)
                 }
                 Some(guest) if self.chance.percent(leaving) => {
                     self.leave(guest);
@@ -336,31 +337,40 @@ impl Driver<'_> {
         (self, staying)
     }
 
-    /// Two fall asleep, and those who stayed write to them more than the kernel keeps. Then one of the two breaks
-    /// off, and the other wakes up and has missed nothing.
-    fn finish(&mut self, staying: Vec<Guest>) {
-        let mut fall_asleep = |name: String| {
-            std::iter::from_fn(|| Some(self.come(&name, Habit::Sleeps)))
-                .flatten()
-                .next()
-                .unwrap()
-        };
-        let [one, other] = ["lastonetosleepaa", "lastonetosleepab"];
-        let sleepers = [one, other].map(|name| fall_asleep(name.to_owned()));
-        let mut staying = staying;
+    /// Some fall asleep, and those who stayed write to them more than the kernel keeps, and speak meanwhile. Then
+    /// one of the sleepers breaks off, and the others wake up and have missed nothing.
+    fn finish(&mut self, mut staying: Vec<Guest>) {
+        let letters = ["a", "b", "c", "d", "e"];
+        let names = letters.map(|letter| format!("lasttofallaslee{letter}"));
+        let ways = Way::ALL.into_iter().cycle();
+        let mut sleepers: Vec<Guest> = names
+            .iter()
+            .zip(ways)
+            .map(|(name, way)| {
+                let tries = std::iter::repeat_with(|| self.come(name, way, Habit::Sleeps));
+                tries.flatten().next().unwrap()
+            })
+            .collect();
         for guest in &mut staying {
             // What is said before the letters and after them shows that the sleepers were there meanwhile.
             guest.hear_oneself(self.messages);
             for _ in 0..LONG_LETTERS {
-                for friend in [one, other] {
+                for friend in &names {
                     let number = guest.stay.sent.len();
                     guest.send(letter(friend, number, LONG));
                 }
+                let mut bytes = Vec::new();
+                for _ in 0..3 {
+                    let said = json!({"Command": "05", "Message": text(guest.stay.sent.len(), 3)});
+                    bytes.extend(guest.way.frame(&said.to_string()));
+                    guest.stay.sent.push(said);
+                }
+                guest.client.send_bytes(&bytes);
             }
             guest.hear_oneself(self.messages);
         }
-        let [one, other] = sleepers;
-        self.stays.extend([one.break_off(), other.log_out()]);
+        self.stays.extend(sleepers.pop().map(Guest::break_off));
+        self.stays.extend(sleepers.into_iter().map(Guest::log_out));
         self.stays.extend(staying.into_iter().map(Guest::log_out));
     }
 }

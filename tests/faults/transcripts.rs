@@ -294,8 +294,8 @@ impl<'a> Order<'a> {
             let mut written: HashSet<&str> = HashSet::new();
             for letter in letters.get(name).into_iter().flatten().rev() {
                 let wrong = |what: &str| {
-                    let (friend, text) = (letter.friend, letter.text);
-                    Err(format!("{name} to {friend}, {text:?}: {what}"))
+                    let start: String = letter.text.chars().take(20).collect();
+                    Err(format!("{name} to {}, {start:?}…: {what}", letter.friend))
                 };
                 let (since, until) = self.window(name, letter);
                 is_carried_out |= letter.flag.is_some() || letter.receiver.is_some();
