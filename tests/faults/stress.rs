@@ -35,7 +35,7 @@ const ROAMING_NAMES: usize = 140;
 const LONG: usize = 20_000;
 
 /// Such letters that each of those who stay writes in the end to one who sleeps.
-const LONG_LETTERS: usize = 5;
+const LONG_LETTERS: usize = 8;
 
 /// Random steps in all, unless `CHATD_TEST_STEPS` says otherwise.
 const STEPS: usize = 9000;
