@@ -16,8 +16,10 @@
 )]
 
 mod bad_network;
+mod guessing;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod idle;
 mod limits;
 mod login_deadline;
 mod malformed;

@@ -1,8 +1,8 @@
 //! What several of these tests need: sockets that fill up soon, chance with a seed, an eye on panics.
 
-use std::collections::BTreeMap;
-use std::sync::Once;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,12 @@ pub fn quiet_server(change: impl FnOnce(&mut Config)) -> TestServer {
         config.heartbeat = Duration::from_secs(3600);
         change(config);
     })
+}
+
+/// Lets one test at a time put the whole machine under load, as long as the guard lives.
+pub fn take_the_machine() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A client whose socket holds little that it has not read.
@@ -129,6 +135,39 @@ impl Presence {
 
     pub fn len(&self) -> usize {
         self.online.len()
+    }
+
+    /// Who is online here and not in `other`, and the other way round; `None` if they are the same.
+    pub fn difference(&self, other: &Presence) -> Option<String> {
+        let beyond = |one: &Presence, other: &Presence| {
+            let users = one.online.iter();
+            let beyond = users.filter(|(key, user)| other.online.get(*key) != Some(*user));
+            beyond
+                .map(|(_, user)| format!("{user:?}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let (more, less) = (beyond(self, other), beyond(other, self));
+        (self != other).then(|| format!("too many: [{more}], missing: [{less}]"))
+    }
+}
+
+/// Messages by their text. Most are received by everybody, and are parsed and kept once.
+#[derive(Default)]
+pub struct Messages(Mutex<HashMap<Vec<u8>, Arc<Value>>>);
+
+impl Messages {
+    pub fn parse(&self, frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<Arc<Value>> {
+        let mut known = self.0.lock().unwrap();
+        let frames = frames.into_iter();
+        frames
+            .map(|frame| {
+                let message = known.entry(frame).or_insert_with_key(|frame| {
+                    Arc::new(serde_json::from_slice(frame).expect("JSON"))
+                });
+                Arc::clone(message)
+            })
+            .collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::LazyLock;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -177,13 +178,13 @@ impl Client {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         let stream = if way.is_tls() {
-            let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
-            connector.set_verify(SslVerifyMode::NONE);
-            let configured = connector
-                .build()
-                .configure()
-                .unwrap()
-                .verify_hostname(false);
+            // Made once: it reads all authorities that the system trusts.
+            static CONNECTOR: LazyLock<SslConnector> = LazyLock::new(|| {
+                let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+                connector.set_verify(SslVerifyMode::NONE);
+                connector.build()
+            });
+            let configured = CONNECTOR.configure().unwrap().verify_hostname(false);
             Stream::Tls(Box::new(configured.connect("localhost", socket).unwrap()))
         } else {
             Stream::Plain(socket)
@@ -293,6 +294,11 @@ impl Client {
                 Err(_) => return messages,
             }
         }
+    }
+
+    /// All bytes that were read and not taken yet.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.unread)
     }
 
     fn take_frame(&mut self) -> Option<Vec<u8>> {
