@@ -76,6 +76,7 @@ pub trait Storage {
 
 impl Storage for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        check_linked(self)?;
         // Not opened for appending: on Windows such a file can't be cut.
         self.seek(SeekFrom::End(0))?;
         self.write_all(bytes)
@@ -88,6 +89,18 @@ impl Storage for File {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
+}
+
+/// Fails if nobody will find the file again, because it was removed, or replaced as some editors do.
+fn check_linked(file: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0 {
+        let why = "the accounts file was removed or replaced; restart the server";
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
 }
 
 /// The open file, at whose end accounts are added.

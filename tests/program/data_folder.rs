@@ -46,7 +46,6 @@ fn a_data_folder_that_vanishes_does_not_stop_the_chat() {
 }
 
 #[test]
-#[ignore = "the accounts file is not missed when it has been removed: such a registration is acknowledged and lost"]
 fn a_registration_is_refused_when_the_data_folder_has_vanished() {
     let folder = tempfile::tempdir().unwrap();
     let server = Chatd::start(chatd(folder.path()));
