@@ -481,24 +481,26 @@ impl<'a> Client<'a> {
             message: text.into(),
         };
         let line = private.to_line();
-        if self.said.is_empty() && session.is_quiet() {
-            // The map is released before anything is sent.
-            let friend = self.shared.sessions.read().get(&friend).cloned();
-            match friend {
-                Some(friend) => friend.connection().push(&line.into(), 0, Some(receipt)),
-                None => receipt.settle(Err(NOT_ONLINE)),
-            }
+        // The map is released before anything is sent.
+        let found = if self.said.is_empty() && session.is_quiet() {
+            self.shared.sessions.read().get(&friend).cloned()
         } else {
-            let session = Arc::clone(session);
-            self.post_said();
-            session.note_posted();
-            let _ = self.shared.events.send(Event::Private {
-                session,
-                friend,
-                line,
-                receipt,
-            });
+            None
+        };
+        if let Some(friend) = found {
+            return friend.connection().push(&line.into(), 0, Some(receipt));
         }
+        // Whoever is not in the map may have read its 11 all the same: that goes out before the map is changed.
+        // Only the fan-out thread knows that nobody of this name is online.
+        let session = Arc::clone(session);
+        self.post_said();
+        session.note_posted();
+        let _ = self.shared.events.send(Event::Private {
+            session,
+            friend,
+            line,
+            receipt,
+        });
     }
 
     /// A message to the room. It is gathered with others that came with it, and passed on by
