@@ -1,0 +1,970 @@
+#!/usr/bin/env python3
+"""Checks any server, or any client, of the classroom chat protocol.
+
+  check.py server HOST [PORT]   plays clients against a server and judges its answers
+  check.py client [--port N]    plays a server for one client and judges what that sends
+
+What is checked is not written here but in tests/vectors/*.json: short scripts of "send this",
+"expect that", which docs/checker.md explains. This program reads such a script (Play), does what
+it says over sockets (Connection), compares what comes with a pattern (differs), and reports.
+"""
+import argparse, codecs, json, locale, os, queue, random, re, shlex, socket, ssl, string, struct
+import subprocess, sys, tempfile, threading, time, unicodedata
+from pathlib import Path
+
+QUIET = 0.5  # seconds of silence that count as "nothing comes", where nothing can be asked for
+COUNTED = {"server": {"11", "12", "13", "30", "31", "32"}, "client": {"01", "02", "03", "04", "05"}}
+TEXTS = {  # what the report says, in each language
+    "passed": ("passed", "通过"), "failed": ("FAILED", "未通过"),
+    "absent": ("not implemented", "未实现"), "skipped": ("not run", "未运行"),
+    "required": ("required", "必须"), "optional": ("optional", "可选"), "robust": ("robust", "健壮"),
+    "totals": ("Totals", "合计"), "level": ("level", "级别"),
+    "notes": ("Left open by the protocol; either way is right", "协议没有规定的地方，怎样做都对"),
+    "why": ("What failed, and why", "未通过的项目及原因"),
+    "says": ("the protocol:", "协议规定："), "happened": ("what happened:", "经过："),
+    "expected": ("expected:", "应当："), "came": ("instead:", "实际："),
+    "cause": ("likely cause:", "可能的原因："), "stderr": ("it wrote:", "程序的输出："),
+    "receives": ("{who} receives {what}", "{who} 收到 {what}"),
+    "sends": ("{who} sends {what}", "{who} 发来 {what}"),
+    "closes": ("{who}'s connection is closed", "{who} 的连接被关闭"),
+    "nothing": ("{who} receives nothing", "{who} 什么也不应收到"),
+    "or": (" or ", " 或 "), "all": (" and, in any order, ", " 以及（次序不限）"),
+    "silence": ("nothing came within {seconds:g} seconds", "{seconds:g} 秒内什么也没有收到"),
+    "rest": ("; only this, which is no whole JSON object: {rest}",
+             "；只有下面这些，它不是完整的 JSON 对象：{rest}"),
+    "closed": ("the connection was closed", "连接已被关闭"),
+    "not utf-8": ("bytes that are not UTF-8: {data}", "不是 UTF-8 的字节：{data}"),
+    "at": ("{message}\n{where}: {want} was expected, and it is {got}",
+           "{message}\n{where}：应为{want}，实际是 {got}"),
+    "whole": ("the message", "整条消息"), "missing": ("missing", "没有这个键"),
+    "unsendable": ("the checker could not send any more: {error}", "检查程序无法继续发送：{error}"),
+    "died": ("the server has stopped running, or no longer answers a login, since this case",
+             "从这一项起，服务器已停止运行，或者不再答复登录"),
+    "survives": ("the server goes on running and answers the next login", "服务器继续运行，能答复下一次登录"),
+    "dead cause": ("An exception that nobody catches ends the program: look at its last output. It may come "
+                   "from recv or send on a connection that is gone, or from a KeyError; or the server waits "
+                   "for one client and forgets the others.",
+                   "有未捕获的异常使程序退出：请看它最后的输出。常见的来源是对已经断开的连接调用 recv 或 send，"
+                   "或者 KeyError；也可能是服务器只顾等一个客户端，忘了其他人。"),
+    "after death": ("the server did not come back after {id}", "{id} 之后服务器没有恢复"),
+    "waiting": ("The server is gone since {id}. Start it again within {seconds:g} seconds and the rest is run.",
+                "{id} 之后服务器不见了。请在 {seconds:g} 秒内重新启动它，其余各项会继续。"),
+    "no login": ("no login is answered, so nothing else can be tried", "登录得不到答复，其余各项无法进行"),
+    "needs": ("needs: {feature}", "需要：{feature}"),
+    "plain only": ("only without TLS", "只在不加密时运行"),
+    "by you": ("skipped by you", "由你跳过"),
+    "cannot connect": ("cannot connect to {address}: {error}", "无法连接 {address}：{error}"),
+    "no vectors": ("no vectors in {folder}; say where they are with --vectors DIR",
+                   "{folder} 里没有测试向量；请用 --vectors 目录 指出它们的位置"),
+    "no such id": ("no such case: {id}", "没有这一项：{id}"),
+    "note number": ("`Command` is a number, not a string", "`Command` 是数字，不是字符串"),
+    "note digits": ("`Command` is not written with two digits", "`Command` 没有写成两位数字"),
+    "note newline": ("a newline follows each object", "每个对象之后有换行"),
+    "note bare": ("objects follow each other without a newline", "对象之间没有换行"),
+    "note length": ("a 4-byte length stands before each object", "每个对象之前有 4 字节的长度"),
+    "note needs newline": ("it wants a newline after each object", "它要求每个对象之后有换行"),
+    "note needs length": ("it wants a 4-byte length before each object", "它要求每个对象之前有 4 字节的长度"),
+    "note heartbeat": ("it sends heartbeats", "它会发送心跳"),
+    "note unknown": ("it sends a Command that the protocol does not have: {code}", "它会发送协议里没有的 Command：{code}"),
+    "note unseen": ("it prints nothing, so what it shows was not judged", "它没有输出，所以没有判断它显示的内容"),
+    "start": ("start your client; it connects to {host}, port {port}", "启动你的客户端，连接 {host} 的端口 {port}"),
+    "login": ("log in as {name}, as a guest", "以游客身份用 {name} 登录"),
+    "room": ("say in the room:  {text}", "在聊天室里说：  {text}"),
+    "private": ("write to {friend} alone:  {text}", "单独发给 {friend}：  {text}"),
+    "register": ("register the name {name} with the password {password}", "注册用户名 {name}，密码 {password}"),
+    "logout": ("log out", "登出"), "kill": ("close the client's window, or kill it", "直接关掉客户端的窗口，或强行结束它"),
+    "shows?": ("does your client show this?  {text}\n    [Enter = yes, n = no]",
+               "你的客户端显示出下面的内容了吗？  {text}\n    [回车 = 是，n = 否]"),
+    "shows": ("the client shows {text}", "客户端显示 {text}"), "did not show": ("it does not", "没有显示"),
+    "by hand": ("Do what the lines marked with > say, in your client. Type s and Enter here to skip a case.",
+                "请在你的客户端里照标有 > 的行操作。在这里输入 s 再按回车，可以跳过一项。"),
+}
+
+
+class Failure(Exception):
+    """A step did not go as the protocol says. `kind`: silence, closed, mismatch, unsendable, died, unseen."""
+
+    def __init__(self, kind, expected="", came=""):
+        super().__init__(kind)
+        self.kind, self.expected, self.came = kind, expected, came
+
+
+class Skipped(Exception):
+    """The case cannot be run, for this reason."""
+
+
+class Absent(Exception):
+    """The program does not have this optional feature."""
+
+
+def compact(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def short(text, limit=160):
+    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return text if len(text) <= limit else f"{text[:limit - 30]} ... ({len(text)})"
+
+
+# ---- patterns: what a message may look like ------------------------------------------------------
+
+TYPES = {"string": str, "integer": int, "list": list, "object": dict, "boolean": bool}
+
+
+def describe(pattern):
+    """A pattern in words that look like the JSON it fits."""
+    if isinstance(pattern, list):
+        return "[" + ",".join(map(describe, pattern)) + "]"
+    if not isinstance(pattern, dict):
+        return compact(pattern)
+    operator = next((key for key in pattern if key.startswith("$")), None)
+    inner = pattern.get(operator)
+    if operator in ("$any", "$save", "$same"):
+        return "<anything>" if operator == "$any" else f"<{inner}>"
+    if operator == "$type":
+        return f"<{inner}>"
+    if operator == "$oneOf":
+        return "|".join(map(describe, inner))
+    if operator in ("$contains", "$lacks"):
+        return ("[...," if operator == "$contains" else "[not ") + ",".join(map(describe, inner)) + ",...]"
+    if operator == "$absent":
+        return "<no such key>"
+    if operator == "$optional":
+        return describe(inner) + "?"
+    return "{" + ",".join(f'"{key}":{describe(value)}' for key, value in pattern.items()) + "}"
+
+
+def differs(pattern, value, saved, where=""):
+    """Where a value does not fit its pattern, as (place, what was wanted, what is there), or None if it fits."""
+    wrong = (where, describe(pattern), compact(value))
+    if isinstance(pattern, list):
+        if not isinstance(value, list) or len(value) != len(pattern):
+            return wrong
+        parts = (differs(*pair, saved, f"{where}[{at}]") for at, pair in enumerate(zip(pattern, value)))
+        return next(filter(None, parts), None)
+    if not isinstance(pattern, dict):
+        # In Python True == 1 == 1.0, but in JSON these are three different things.
+        return None if type(value) is type(pattern) and value == pattern else wrong
+    operator = next((key for key in pattern if key.startswith("$")), None)
+    inner = pattern.get(operator)
+    if operator is None:
+        if not isinstance(value, dict):
+            return wrong
+        for key, part in pattern.items():  # keys that the pattern does not name may be there too
+            place = f"{where}.{key}" if where else key
+            if key in value:
+                found = differs(part, value[key], saved, place)
+            elif isinstance(part, dict) and ("$optional" in part or "$absent" in part):
+                found = None
+            else:
+                found = (place, describe(part), None)
+            if found:
+                return found
+        return None
+    if operator == "$any":
+        fits = True
+    elif operator == "$type":
+        fits = type(value) is TYPES[inner]
+    elif operator == "$oneOf":
+        fits = any(differs(each, value, saved) is None for each in inner)
+    elif operator == "$optional":
+        return differs(inner, value, saved, where)
+    elif operator in ("$contains", "$lacks"):
+        found = [any(differs(each, item, saved) is None for item in value) for each in inner] \
+            if isinstance(value, list) else []
+        fits = bool(found) and (all(found) if operator == "$contains" else not any(found))
+    elif operator == "$save":
+        saved[inner] = value
+        fits = True
+    elif operator == "$same":
+        fits = inner in saved and value == saved[inner]
+    else:  # $absent, and the key is there
+        fits = False
+    return None if fits else wrong
+
+
+def number(command):
+    """The number of a command that is written "01", "1" or 1; None for anything else."""
+    if isinstance(command, str) and re.fullmatch("[0-9]+", command):
+        return int(command)
+    return command if type(command) is int else None
+
+
+def code_of(message):
+    """What kind of message this is: its two digits, or `receipt` or `heartbeat` for a 14, or `?`."""
+    if not isinstance(message, dict):
+        return "?"
+    command = number(message.get("Command", message.get("Comment")))
+    if command == 14:
+        return "receipt" if "Flag" in message else "heartbeat"
+    return "?" if command is None else f"{command:02d}"
+
+
+# ---- bytes ---------------------------------------------------------------------------------------
+
+class Reader:
+    """Cuts a stream into JSON values, with newlines between them or not, or with a length before each."""
+
+    def __init__(self):
+        self.data, self.text, self.framing = b"", "", None
+        self.utf8 = codecs.getincrementaldecoder("utf-8")()  # keeps half a character
+
+    def feed(self, data):
+        if self.framing is None:
+            self.framing = "length" if data[:1] == b"\0" else "text"
+        if self.framing == "length":
+            self.data += data
+        else:
+            self.text += self.utf8.decode(data)
+
+    def next(self):
+        """The next value as a list of one, or an empty list while it is not whole."""
+        if self.framing == "length":
+            if len(self.data) < 4 or len(self.data) < 4 + struct.unpack(">I", self.data[:4])[0]:
+                return []
+            end = 4 + struct.unpack(">I", self.data[:4])[0]
+            frame, self.data = self.data[4:end], self.data[end:]
+            return [json.loads(frame.decode("utf-8"))]
+        text = self.text.lstrip(" \t\r\n\ufeff")
+        if self.framing == "text" and text != self.text and "\n" in self.text[:len(self.text) - len(text)]:
+            self.framing = "newline"
+        self.text = text
+        if not text:
+            return []
+        try:
+            value, end = json.JSONDecoder().raw_decode(text)
+        except json.JSONDecodeError:
+            return []  # not whole yet, or never will be: then time runs out, and the report shows it
+        self.text = text[end:]
+        if self.framing == "text" and self.text:
+            self.framing = "newline" if self.text[0] in "\r\n" else "bare"
+        return [value]
+
+    def rest(self):
+        return self.data.hex(" ") if self.framing == "length" else self.text
+
+
+class Connection:
+    """One connection, on which every wait has an end."""
+
+    def __init__(self, sock):
+        self.sock, self.reader, self.name, self.is_over = sock, Reader(), None, False
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, data, patience):
+        self.sock.settimeout(patience)
+        self.sock.sendall(data)
+
+    def receive(self, patience):
+        """The next message. Raises Failure("silence") or Failure("closed")."""
+        deadline = time.monotonic() + patience
+        while True:
+            found = self.reader.next()
+            if found:
+                return found[0]
+            left = deadline - time.monotonic()
+            try:
+                self.sock.settimeout(max(left, 0.001))
+                data = b"" if self.is_over else self.sock.recv(65536)
+                if not data:
+                    raise ConnectionResetError
+                self.reader.feed(data)
+            except UnicodeDecodeError as error:
+                raise Failure("mismatch", came=say("not utf-8", data=error.object[:40])) from None
+            except (socket.timeout, ssl.SSLWantReadError):
+                raise Failure("silence") from None
+            except OSError:
+                self.is_over = True
+                raise Failure("closed") from None
+
+    def close(self, reset=False):
+        if reset:  # closing without waiting for what was sent makes the system send an RST
+            linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.is_over = True
+        self.sock.close()
+
+
+def framed(message, framing):
+    data = message if isinstance(message, bytes) else compact(message).encode()
+    if framing == "length":
+        return struct.pack(">I", len(data)) + data
+    return data + b"\n" * (framing == "newline")
+
+
+# ---- one case ------------------------------------------------------------------------------------
+
+class Play:
+    """Carries out the steps of one case."""
+
+    VERBS = ("connect", "login", "send", "expect", "silence", "close", "half close", "reset", "repeat",
+             "accept", "welcome", "do", "shows")
+
+    def __init__(self, check, case):
+        self.check, self.case, self.patience = check, case, check.patience
+        self.connections, self.saved, self.log, self.round = {}, {}, [], 0
+        # Names end in this, so that another run, or other users of the same server, are never in the way.
+        self.suffix = "".join(random.choices(string.ascii_lowercase + string.digits, k=6))
+
+    def run(self, steps):
+        for step in steps:
+            verb = next(verb for verb in self.VERBS if verb in step)
+            getattr(self, "do_" + verb.replace(" ", "_"))(self.filled(step[verb]), step)
+
+    def filled(self, value):
+        """A copy of a value in which ${alice} has become a name, and $repeat a long text."""
+        if isinstance(value, str):
+            return re.sub(r"\$\{(\w+)(?:\|(\w+))?\}", self.variable, value)
+        if isinstance(value, list):
+            return [self.filled(each) for each in value]
+        if isinstance(value, dict) and "$repeat" in value:
+            return self.filled(value["$repeat"]) * value["times"]
+        if isinstance(value, dict):
+            return {key: self.filled(each) for key, each in value.items()}
+        return value
+
+    def variable(self, match):
+        name, change = match.groups()
+        text = {"i": str(self.round), "suffix": self.suffix, "three": self.suffix[:3]}.get(name, name + self.suffix)
+        return {"upper": text.upper(), "lower": text.lower(), None: text}[change]
+
+    def note(self, who, arrow, text):
+        self.log.append(f"{who} {arrow} {short(text)}")
+
+    # -- what a case does
+
+    def do_connect(self, who, _step):
+        try:
+            self.connections[who] = Connection(self.check.dial())
+        except OSError as error:
+            raise Failure("unsendable", came=say("cannot connect", address=self.check.address, error=error)) from None
+
+    def do_login(self, who, step):
+        self.do_connect(who, step)
+        name = self.filled(step["as"])
+        self.do_send(who, {"message": {"Command": "01", "Name": name}})
+        self.do_expect(who, {"code": "11", "message": {"Flag": 1}})
+        self.connections[who].name = name
+
+    def do_send(self, who, step):
+        connection = self.connections[who]
+        framing = connection.reader.framing if self.check.side == "client" else self.check.framing
+        if "hex" in step:
+            data = bytes.fromhex(step["hex"])
+        elif "text" in step:
+            data = framed(self.filled(step["text"]).encode(), framing)
+        else:
+            messages = step.get("messages", [step.get("message")])
+            if self.check.side == "client" and framing != "length":
+                framing = "bare" if step.get("bare") else "newline"
+            data = b"".join(framed(self.filled(message), framing) for message in messages)
+        self.note(who, "->" if self.check.side == "server" else "<-", data[:400].decode("utf-8", "replace"))
+        cuts = step.get("cut", [])
+        cuts = range(1, len(data)) if cuts == "every byte" else cuts
+        ends = [*cuts, len(data)]
+        try:
+            for start, end in zip([0, *ends], ends):
+                connection.send(data[start:end], self.patience)
+                if end < len(data):
+                    time.sleep(step.get("pause", 1) / 1000)
+        except OSError as error:
+            if not step.get("may fail"):
+                raise Failure("unsendable", came=say("unsendable", error=error)) from None
+
+    def counts(self, message, codes):
+        """Whether a message is one to judge: not a stranger's, not an extension, not a receipt nobody asked for."""
+        code = code_of(message)
+        if code == "heartbeat":
+            self.check.remark("note heartbeat", case=self.case)
+        elif code not in COUNTED[self.check.side] and code not in ("receipt", "?"):
+            self.check.remark("note unknown", case=self.case, code=code)
+        if code in codes:
+            command = message.get("Command", message.get("Comment"))
+            if not isinstance(command, str):
+                self.check.remark("note number", case=self.case)
+            elif len(command) != 2:
+                self.check.remark("note digits", case=self.case)
+        elif code != "?" and code not in COUNTED[self.check.side]:
+            return False
+        key = {"30": "LogOnUserName", "31": "LogOutUserName", "32": "Speaker", "13": "FriendName"}.get(code)
+        name = message.get(key) if key else None
+        return not isinstance(name, str) or self.check.side == "client" or self.suffix in name.lower()
+
+    def next_message(self, who, codes, patience):
+        connection, deadline = self.connections[who], time.monotonic() + patience
+        while True:
+            try:
+                message = connection.receive(min(max(deadline - time.monotonic(), 0), 0.3))
+            except Failure as failure:
+                if failure.kind != "silence" or time.monotonic() >= deadline:
+                    raise
+                self.check.stop_if_asked()
+                continue
+            self.note(who, "<-" if self.check.side == "server" else "->", compact(message))
+            if connection.reader.framing in ("newline", "bare", "length"):
+                self.check.remark("note " + connection.reader.framing, case=self.case)
+            if self.counts(message, codes):
+                return message
+
+    def told(self, who, expectation):
+        """An expectation in words."""
+        if "nothing" in expectation or "end" in expectation:
+            return say("nothing" if "nothing" in expectation else "closes", who=who)
+        what = f"{expectation['code']} {describe(self.filled(expectation.get('message', {})))}"
+        return say("receives" if self.check.side == "server" else "sends", who=who, what=short(what))
+
+    def unlike(self, expectation, message):
+        if code_of(message) != expectation.get("code"):
+            return ("Command", expectation.get("code"), compact(message.get("Command"))
+                    if isinstance(message, dict) else compact(message))
+        return differs(self.filled(expectation.get("message", {})), message, self.saved)
+
+    def do_expect(self, who, step):
+        in_any_order = step.get("any order")
+        wanted = list(in_any_order or step.get("either") or [step])
+        codes = {each.get("code") for each in wanted}
+        words = say("all" if in_any_order else "or").join(self.told(who, each) for each in wanted)
+        patience = self.patience
+        if any("nothing" in each for each in wanted):
+            patience = max(QUIET, self.patience / 4)
+        while wanted:
+            try:
+                message = self.next_message(who, codes, patience)
+                fitting = [each for each in wanted if "code" in each and not self.unlike(each, message)]
+                failure = Failure("mismatch", words, self.came(wanted, message))
+            except Failure as caught:
+                fitting = [each for each in wanted if {"silence": "nothing", "closed": "end"}.get(caught.kind) in each]
+                failure, message = caught, None
+                failure.expected = words
+                failure.came = caught.came or self.silence(who, caught.kind)
+            if not fitting:
+                is_other = message is not None and code_of(message) not in codes
+                if step.get("else absent") and (failure.kind != "mismatch" or is_other):
+                    raise Absent
+                raise failure
+            if "note" in fitting[0]:
+                self.check.remark(fitting[0]["note"]["en"], text=fitting[0]["note"], case=self.case)
+            if "absent" in fitting[0]:
+                raise Absent
+            if not in_any_order:
+                return
+            wanted.remove(fitting[0])
+
+    def silence(self, who, kind):
+        if kind == "closed":
+            return say("closed")
+        rest = self.connections[who].reader.rest()
+        return say("silence", seconds=self.patience) + (say("rest", rest=short(rest)) if rest else "")
+
+    def came(self, wanted, message):
+        text = short(compact(message))
+        same = [each for each in wanted if each.get("code") == code_of(message)]
+        difference = same and self.unlike(same[0], message)
+        if not difference:
+            return text
+        where, want, got = difference
+        return say("at", message=text, where=where or say("whole"), want=want, got=short(got or say("missing")))
+
+    def do_silence(self, who, step):
+        """Nothing more comes for `who`. If there is a prober, its private message is what must come next."""
+        if "probe" not in step:
+            try:
+                message = self.next_message(who, set(), QUIET)
+            except Failure:
+                return
+            raise Failure("mismatch", say("nothing", who=who), short(compact(message)))
+        name, text = self.connections[who].name, "probe" + str(random.randrange(10 ** 9))
+        self.do_send(step["probe"], {"message": {"Command": "04", "FriendName": name, "Message": text}})
+        self.do_expect(who, {"code": "13", "message": {"Message": text}})
+
+    def do_close(self, who, _step):
+        self.note(who, "--", "close")
+        self.connections.pop(who).close()
+
+    def do_reset(self, who, _step):
+        self.note(who, "--", "reset")
+        self.connections.pop(who).close(reset=True)
+
+    def do_half_close(self, who, _step):
+        self.note(who, "--", "half close")
+        self.connections[who].sock.shutdown(socket.SHUT_WR)
+
+    def do_repeat(self, times, step):
+        for self.round in range(1, times + 1):
+            self.run(step["steps"])
+
+    # -- what only the cases for clients have
+
+    def do_accept(self, who, _step):
+        self.connections[who] = self.check.accept()
+
+    def do_welcome(self, who, step):
+        """The client starts, connects, logs in, and is let in; or it is still there from the case before."""
+        if self.check.kept and not step.get("fresh"):
+            self.connections[who], self.check.kept = self.check.kept, None
+            return
+        self.check.ask("start", name=step["as"])
+        self.check.ask("login", name=step["as"])
+        self.do_accept(who, step)
+        self.do_expect(who, {"code": "01", "message": {"Name": step["as"]}})
+        self.do_send(who, {"message": {"Command": "11", "Flag": 1, "Friends": self.filled(
+            step.get("friends", [[step["as"], 1], ["Bobby", 1]]))}})
+        self.connections[who].name = step["as"]
+
+    def do_do(self, action, step):
+        self.check.ask(action, **{key: value for key, value in step.items() if key != "do"})
+
+    def do_shows(self, text, _step):
+        if not self.check.shows(text):
+            raise Failure("unseen", say("shows", text=text), say("did not show"))
+
+    def clear_up(self, farewell):
+        for connection in self.connections.values():
+            try:
+                if farewell == "logout" and connection.name and not connection.is_over:
+                    connection.send(framed({"Command": "03"}, self.check.framing), QUIET)
+                if connection is not self.check.kept:
+                    connection.close()
+            except OSError:
+                pass
+
+
+# ---- the two kinds of check ----------------------------------------------------------------------
+
+class Program:
+    """A program that the checker starts, and what it writes."""
+
+    def __init__(self, command):
+        self.output = []
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, env=environment)
+        self.thread = threading.Thread(target=self.gather, daemon=True)
+        self.thread.start()
+
+    def gather(self):
+        for data in iter(lambda: self.process.stdout.read1(65536), b""):
+            self.output.append(data)
+
+    def has_ended(self):
+        return self.process.poll() is not None
+
+    def written(self):
+        return b"".join(self.output).decode("utf-8", "replace")
+
+    def type(self, line):
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise Failure("unsendable", came=say("unsendable", error=error)) from None
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.thread.join(1)  # not for ever: a child of the program may hold the pipe open
+
+
+def words(command):
+    """The words of a command line."""
+    return shlex.split(command) if os.name != "nt" else [
+        word.strip('"') for word in shlex.split(command, posix=False)]
+
+
+class Check:
+    """Runs cases one after another, and remembers how each went."""
+
+    def __init__(self, args):
+        self.args, self.patience, self.framing, self.program = args, args.patience, "bare", None
+        self.remarks, self.results, self.absent, self.kept = {}, [], set(), None
+        self.stopped = None  # why no more cases can be run
+
+    def remark(self, key, text=None, case=None, **more):
+        """Something that the protocol leaves open, and how this program does it."""
+        text = text[LANG] if text else say(key, **more)
+        self.remarks.setdefault(text, case["id"] if case else "")
+
+    def stop_if_asked(self):
+        """Raises Skipped if the user does not want this case."""
+
+    def run(self, case):
+        """Runs one case, and returns its result as a dictionary for the report."""
+        result = {"id": case["id"], "level": case["level"], "section": case["section"]["en"], "result": "passed"}
+        play = Play(self, case)
+        try:
+            missing = [feature for feature in case.get("needs", []) if feature in self.absent]
+            if missing:
+                result.update(result="absent", reason=say("needs", feature=", ".join(missing)))
+            elif self.stopped:
+                raise Skipped(self.stopped)
+            else:
+                self.attempt(play, case)
+        except Skipped as reason:
+            result.update(result="skipped", reason=str(reason))
+        except Absent:
+            self.absent.add(case.get("feature"))
+            result["result"] = "absent"
+        except Failure as failure:
+            cause = case.get("cause")
+            if failure.kind == "died":
+                cause = dict(zip(("en", "zh"), TEXTS["dead cause"]))
+            result.update(result="failed", kind=failure.kind, expected=failure.expected, came=failure.came,
+                          log=play.log[-8:], says=case.get("says"), cause=cause, output=self.last_words)
+        self.results.append(result)
+        return result
+
+
+class ServerCheck(Check):
+    """Plays clients against a server."""
+
+    side = "server"
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.address, self.last_words = (args.host, args.port), ""
+        self.farewell = "close"  # how clients leave after a case: "close", or "logout" if that kills the server
+        self.is_mute = False
+        error = self.start()
+        if error:
+            raise OSError(say("cannot connect", address="%s:%s" % self.address, error=error))
+        for self.framing in ("bare", "newline", "length"):
+            if self.answers():
+                break
+        else:
+            self.framing, self.is_mute = "bare", True
+        if self.framing != "bare":
+            self.remark("note needs " + self.framing)
+
+    def dial(self):
+        sock = socket.create_connection(self.address, self.patience)
+        if self.args.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            sock = context.wrap_socket(sock)
+        return sock
+
+    def start(self):
+        """Starts the server if that is ours to do. Returns the error if its port does not open."""
+        if self.args.run:
+            self.program = Program(words(self.args.run))
+        return self.wait_for_port(15 if self.args.run else 0)
+
+    def wait_for_port(self, seconds):
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.dial().close()
+                return None
+            except OSError as error:
+                if time.monotonic() >= deadline or (self.program and self.program.has_ended()):
+                    return error
+            time.sleep(0.1)
+
+    def answers(self):
+        """Whether the server answers a login."""
+        name = "check" + "".join(random.choices(string.ascii_lowercase, k=6))
+        try:
+            connection = Connection(self.dial())
+        except OSError:
+            return False
+        try:
+            connection.send(framed({"Command": "01", "Name": name}, self.framing), self.patience)
+            while code_of(connection.receive(self.patience)) != "11":
+                pass
+            return True
+        except (Failure, OSError):
+            return False
+        finally:
+            connection.close()
+
+    def attempt(self, play, case):
+        if case.get("plain") and self.args.tls:
+            raise Skipped(say("plain only"))
+        outcome = None
+        try:
+            play.run(case["steps"])
+        except (Failure, Absent) as caught:
+            outcome = caught
+        play.clear_up(self.farewell)
+        if self.is_mute:
+            self.stopped = say("no login")
+        elif not self.answers():
+            self.revive(case)
+            if outcome is None and self.farewell == "close" and not self.stopped:
+                # The case went well, and the end of its connections killed the server. There is a case for
+                # that, so from now on clients log out first, to let the others be judged for what they check.
+                self.farewell = "logout"
+                return self.attempt(Play(self, case), case)
+            came = say("died") + (f"\n{outcome.came}" if isinstance(outcome, Failure) else "")
+            raise Failure("died", say("survives"), came)
+        if outcome:
+            raise outcome
+
+    def revive(self, case):
+        """Gets a dead server back, or gives up."""
+        self.last_words = ""
+        if self.args.run:
+            self.program.stop()
+            self.last_words = self.program.written().strip()[-600:]
+            error = self.start()
+        else:
+            print(say("waiting", id=case["id"], seconds=self.args.wait), file=sys.stderr, flush=True)
+            error = self.wait_for_port(self.args.wait)
+        if error or not self.answers():
+            self.stopped = say("after death", id=case["id"])
+
+    def finish(self):
+        if self.program:
+            self.program.stop()
+
+
+class ClientCheck(Check):
+    """Plays a server for one client, which the checker starts (--run) or a person."""
+
+    side = "client"
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(os.name != "nt"))
+        self.listener.bind((args.host, args.port))
+        self.listener.listen()
+        self.address = self.listener.getsockname()
+        self.typed = queue.Queue()  # what a person types into the checker
+        if not args.run:
+            threading.Thread(target=lambda: [self.typed.put(line.strip()) for line in sys.stdin], daemon=True).start()
+            print(say("by hand"))
+
+    @property
+    def last_words(self):
+        return self.program.written().strip()[-600:] if self.program else ""
+
+    def ask(self, action, **values):
+        """Has something done: types it into the client, or asks the person to do it."""
+        values.update(host=self.address[0], port=self.address[1])
+        if not self.args.run:
+            print("  > " + say(action, **values), flush=True)
+        elif action == "start":
+            self.program = Program([word.format(**values) for word in words(self.args.run)])
+        elif action == "kill":
+            self.program.stop()
+        elif getattr(self.args, action):
+            self.program.type(getattr(self.args, action).format(**values))
+
+    def stop_if_asked(self):
+        if not self.args.run and not self.typed.empty() and self.typed.get() == "s":
+            raise Skipped(say("by you"))
+
+    def accept(self):
+        deadline = time.monotonic() + self.patience
+        self.listener.settimeout(0.3)
+        while time.monotonic() < deadline:
+            self.stop_if_asked()
+            try:
+                return Connection(self.listener.accept()[0])
+            except socket.timeout:
+                pass
+        raise Failure("silence", say("start", host=self.address[0], port=self.address[1]),
+                      say("silence", seconds=self.patience))
+
+    def shows(self, text):
+        if not self.args.run:
+            print("  ? " + say("shows?", text=text), flush=True)
+            try:
+                return self.typed.get(timeout=self.patience) != "n"
+            except queue.Empty:
+                return False
+        deadline = time.monotonic() + self.patience
+        while text not in self.program.written():
+            if time.monotonic() > deadline:
+                if not self.program.written():
+                    self.remark("note unseen")
+                return not self.program.written()
+            time.sleep(0.02)
+        return True
+
+    def attempt(self, play, case):
+        if not self.args.run:
+            print(f"\n{case['id']}: {case['title'][LANG]}", flush=True)
+        try:
+            play.run(case["steps"])
+            left = list(play.connections.values())
+            if not self.args.run and left and left[0].name and not left[0].is_over:
+                self.kept = left[0]  # spares the person from starting the client again
+        finally:
+            play.clear_up("close")
+            if self.program:
+                self.program.stop()
+
+    def finish(self):
+        self.listener.close()
+
+
+# ---- the report ----------------------------------------------------------------------------------
+
+LANG = "en"
+
+
+def say(key, **values):
+    return TEXTS[key][LANG == "zh"].format(**values)
+
+
+def pad(text, width):
+    """Fills text up with spaces; a Chinese character takes two columns."""
+    return text + " " * (width - sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text))
+
+
+def painted(word, result):
+    if not sys.stdout.isatty() or os.name == "nt" or "NO_COLOR" in os.environ:
+        return word
+    return "\033[%dm%s\033[0m" % ({"passed": 32, "failed": 31}.get(result, 33), word)
+
+
+def show_row(case, result):
+    row = [pad(case["id"], 26), pad(say(case["level"]), 10)]
+    if result:
+        row.append(painted(pad(say(result["result"]), 16), result["result"]))
+    print("  " + "".join(row) + case["title"][LANG] + (
+        f" ({result['reason']})" if result and "reason" in result else ""), flush=True)
+
+
+def show_failure(case, result):
+    print(f"\n{case['id']} ({say(case['level'])}): {case['title'][LANG]}")
+    says = f"[{case['section'][LANG]}] " + (result["says"] or {}).get(LANG, "")
+    parts = [("says", says), ("happened", "\n".join(result["log"])), ("expected", result["expected"]),
+             ("came", result["came"]), ("cause", (result["cause"] or {}).get(LANG, "")),
+             ("stderr", result["output"])]
+    for label, text in parts:
+        if text:
+            first, *more = str(text).splitlines()
+            print("  " + pad(say(label), 16) + first)
+            for line in more:
+                print(" " * 18 + line)
+
+
+def show_totals(check):
+    kinds = ("passed", "failed", "absent", "skipped")
+    print("\n" + say("totals"))
+    print("  " + pad(say("level"), 12) + "".join(pad(say(kind), 17) for kind in kinds).rstrip())
+    for level in ("required", "optional", "robust"):
+        of_level = [result["result"] for result in check.results if result["level"] == level]
+        print("  " + pad(say(level), 12) + "".join(pad(str(of_level.count(kind)), 17) for kind in kinds).rstrip())
+    if check.remarks:
+        print("\n" + say("notes"))
+        for text, case_id in check.remarks.items():
+            print(f"  - {text}" + (f" ({case_id})" if case_id else ""))
+
+
+def load(folder, side):
+    """The cases for one side, in the order of their files."""
+    cases = []
+    for path in sorted(folder.glob("*.json")):
+        of_file = json.loads(path.read_text(encoding="utf-8"))
+        if of_file["side"] == side:
+            for case in of_file["cases"]:
+                for key in ("says", "cause"):  # a string names one of the texts that the file's cases share
+                    if isinstance(case.get(key), str):
+                        case[key] = of_file["texts"][case[key]]
+                cases.append({**case, "section": of_file["section"]})
+    return cases
+
+
+def chosen(cases, only):
+    """The cases with these ids, and before them those that find out whether the features they need are there."""
+    if not only:
+        return cases
+    needed = {feature for case in cases if case["id"] in only for feature in case.get("needs", [])}
+    return [case for case in cases if case["id"] in only or case.get("feature") in needed]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Checks an implementation of the classroom chat protocol.")
+    sides = parser.add_subparsers(dest="side", metavar="server|client")
+    sides.required = True
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--lang", choices=("en", "zh"), help="language of the report; default: the system's")
+    common.add_argument("--patience", type=float, metavar="SECONDS", help="how long to wait for a message")
+    common.add_argument("--vectors", type=Path, metavar="DIR", help="where the cases are")
+    common.add_argument("--only", action="append", metavar="ID", help="run this case; may be repeated")
+    common.add_argument("--list", action="store_true", help="list the cases, and run none")
+    common.add_argument("--json", metavar="FILE", help="write the results to a file too")
+    common.add_argument("--strict", action="store_true",
+                        help="exit with 1 also if a robust case or an implemented option fails")
+    server = sides.add_parser("server", parents=[common], help="check a server")
+    server.add_argument("host", nargs="?", default="127.0.0.1")
+    server.add_argument("port", nargs="?", type=int, help="default: 4004, with --tls 4399")
+    server.add_argument("--tls", action="store_true", help="connect by TLS; the certificate is not verified")
+    server.add_argument("--run", metavar="COMMAND", help="start the server by this, and again if it dies")
+    server.add_argument("--wait", type=float, default=10, metavar="SECONDS",
+                        help="how long to wait for a server that died to be back (10)")
+    client = sides.add_parser("client", parents=[common], help="check a client")
+    client.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    client.add_argument("--port", type=int, default=4004)
+    client.add_argument("--run", metavar="COMMAND",
+                        help="start the client by this; {host}, {port} and {name} in it are filled in")
+    for action, default in (("login", ""), ("room", "{text}"), ("private", "@{friend} {text}"), ("logout", "/quit"),
+                            ("register", "/register {name} {password}")):
+        client.add_argument("--" + action, default=default, metavar="LINE",
+                            help=f"with --run: what to type to do this ({default or 'nothing'})".replace("%", "%%"))
+    args = parser.parse_args()
+    if args.side == "server":
+        args.port = args.port or (4399 if args.tls else 4004)
+    args.patience = args.patience or (5 if args.side == "server" else 10 if args.run else 180)
+    return parser, args
+
+
+def main():
+    global LANG
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")
+    parser, args = arguments()
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LANG") or locale.getlocale()[0] or ""
+    LANG = args.lang or ("zh" if re.match("zh|chinese", spoken, re.I) else "en")
+    here = Path(__file__).resolve().parent
+    folders = [args.vectors] if args.vectors else [here.parent / "tests" / "vectors", here / "vectors", here]
+    cases = next(filter(None, (load(folder, args.side) for folder in folders)), None)
+    if cases is None:
+        parser.error(say("no vectors", folder=folders[0]))
+    for wanted in args.only or []:
+        if wanted not in (case["id"] for case in cases):
+            parser.error(say("no such id", id=wanted))
+    cases = chosen(cases, args.only)
+    try:
+        check = None if args.list else (ServerCheck if args.side == "server" else ClientCheck)(args)
+    except OSError as error:
+        parser.exit(2, f"{error}\n")
+    section = None
+    try:
+        for case in cases:
+            if case["section"] != section:
+                section = case["section"]
+                print("\n" + section[LANG])
+            show_row(case, check and check.run(case))
+    except KeyboardInterrupt:
+        check.stopped = "Ctrl-C"
+        print()
+    finally:
+        if check:
+            check.finish()
+    return 0 if check is None else report(check, cases, args)
+
+
+def report(check, cases, args):
+    failed = [result for result in check.results if result["result"] == "failed"]
+    if failed:
+        print("\n" + say("why"))
+    for result in failed:
+        show_failure(next(case for case in cases if case["id"] == result["id"]), result)
+    show_totals(check)
+    bad = [result for result in check.results if result["result"] != "passed" and result["level"] == "required"
+           or result["result"] == "failed" and args.strict]
+    status = int(bool(bad) or len(check.results) < len(cases))
+    if args.json:
+        whole = {"side": args.side, "address": "%s:%s" % check.address[:2], "exit": status,
+                 "cases": check.results, "notes": check.remarks}
+        Path(args.json).write_text(json.dumps(whole, ensure_ascii=False, indent=1), encoding="utf-8")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
