@@ -337,7 +337,8 @@ class Play:
         try:
             self.connections[who] = Connection(self.check.dial())
         except OSError as error:
-            raise Failure("unsendable", came=say("cannot connect", address=self.check.address, error=error)) from None
+            address = "%s:%s" % self.check.address
+            raise Failure("unsendable", came=say("cannot connect", address=address, error=error)) from None
 
     def do_login(self, who, step):
         self.do_connect(who, step)
@@ -609,7 +610,8 @@ class Check:
             if failure.kind == "died":
                 cause = dict(zip(("en", "zh"), TEXTS["dead cause"]))
             result.update(result="failed", kind=failure.kind, expected=failure.expected, came=failure.came,
-                          log=play.log[-8:], says=case.get("says"), cause=cause, output=self.last_words)
+                          log=play.log[-8:], says=case.get("says"), cause=cause,
+                          output=self.last_words if failure.kind == "died" or self.side == "client" else "")
         self.results.append(result)
         return result
 
@@ -691,10 +693,15 @@ class ServerCheck(Check):
         elif not self.answers():
             self.revive(case)
             if outcome is None and self.farewell == "close" and not self.stopped:
-                # The case went well, and the end of its connections killed the server. There is a case for
-                # that, so from now on clients log out first, to let the others be judged for what they check.
+                # Perhaps it was the end of the connections that killed the server. There is a case for that, so
+                # if it survives when they log out first, they do so from now on, and each case is judged for
+                # what it checks.
                 self.farewell = "logout"
-                return self.attempt(Play(self, case), case)
+                try:
+                    return self.attempt(Play(self, case), case)
+                except Failure:
+                    self.farewell = "close"
+                    raise
             came = say("died") + (f"\n{outcome.came}" if isinstance(outcome, Failure) else "")
             raise Failure("died", say("survives"), came)
         if outcome:
