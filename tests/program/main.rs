@@ -22,6 +22,7 @@
 mod accounts;
 mod bot;
 mod certificate;
+mod checker;
 mod client;
 mod console;
 mod crashes;

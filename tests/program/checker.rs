@@ -1,0 +1,527 @@
+//! The checker for anybody's implementation, tried on chatd, on the example client, and on others that are not
+//! right: it must tell exactly what is wrong with them, and nothing else.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::process::{Chatd, Process, can_run, chatd, isolate};
+
+/// A file of the repository.
+fn file(path: &[&str]) -> String {
+    let path: PathBuf = [&[env!("CARGO_MANIFEST_DIR")], path]
+        .concat()
+        .iter()
+        .collect();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The command line, for `--run`, of a script of the repository.
+fn script(path: &[&str], arguments: &str) -> String {
+    format!("python3 -B -X utf8 '{}' {arguments}", file(path))
+}
+
+fn imperfect(name: &str, arguments: &str) -> String {
+    script(&["tests", "imperfect", name], arguments)
+}
+
+/// The checker with these arguments.
+fn checker(arguments: &[&str]) -> Command {
+    let mut command = Command::new("python3");
+    isolate(&mut command)
+        .args(["-B", "-X", "utf8", &file(&["examples", "check.py"])])
+        .args(arguments)
+        .stdin(Stdio::piped());
+    command
+}
+
+/// What one run of the checker found.
+struct Findings {
+    /// Its whole output.
+    report: String,
+    exit: i32,
+    /// For each case: its id, and `passed`, `failed`, `absent` or `skipped`; `died` is a failure that ended the
+    /// server.
+    results: Vec<(String, String)>,
+    /// What the protocol leaves open, and how it is done here.
+    notes: BTreeSet<String>,
+}
+
+impl Findings {
+    /// Runs the checker in English.
+    #[track_caller]
+    fn of(arguments: &[&str]) -> Findings {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("findings.json");
+        let json = ["--lang", "en", "--json", path.to_str().unwrap()];
+        let mut run = Process::start(checker(&[arguments, &json].concat()));
+        let report = run.out.all();
+        let exit = run.wait().code().unwrap();
+        let Ok(written) = fs::read_to_string(&path) else {
+            panic!("{exit}\n{report}\n{}", run.err.all());
+        };
+        let written: Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(written["exit"], exit);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let result_of = |case: &Value| match case["kind"].as_str() {
+            Some("died") => "died".to_owned(),
+            _ => text(&case["result"]),
+        };
+        let cases = written["cases"].as_array().unwrap().iter();
+        Findings {
+            exit,
+            results: cases
+                .map(|case| (text(&case["id"]), result_of(case)))
+                .collect(),
+            notes: written["notes"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect(),
+            report,
+        }
+    }
+
+    /// The cases with this result.
+    fn with(&self, result: &str) -> BTreeSet<&str> {
+        let of_result = self.results.iter().filter(|(_, is)| is == result);
+        of_result.map(|(id, _)| id.as_str()).collect()
+    }
+
+    /// What is not as expected; nothing if all is.
+    fn differences(&self, expected: &Expected) -> Vec<String> {
+        let mut differences = Vec::new();
+        for (result, ids) in [
+            ("failed", expected.failed),
+            ("died", expected.died),
+            ("absent", expected.absent),
+            ("skipped", &[]),
+        ] {
+            let mut found = self.with(result);
+            found.retain(|id| !expected.by_chance.contains(id));
+            let wanted: BTreeSet<&str> = ids.iter().copied().collect();
+            if found != wanted {
+                differences.push(format!("{result}: {found:?}\nexpected: {wanted:?}"));
+            }
+        }
+        for note in expected.notes {
+            if !self.notes.contains(*note) {
+                differences.push(format!("no note: {note}\n{:?}", self.notes));
+            }
+        }
+        differences
+    }
+}
+
+/// What the checker must say. All other cases pass.
+#[derive(Default)]
+struct Expected {
+    failed: &'static [&'static str],
+    died: &'static [&'static str],
+    absent: &'static [&'static str],
+    notes: &'static [&'static str],
+    /// Cases whose outcome is a matter of timing with this implementation.
+    by_chance: &'static [&'static str],
+}
+
+/// Runs the checker on something imperfect. Silence is what most of its failures look like, so there is little
+/// patience at first; should a slow machine have looked like a silence, it is run once more with much.
+#[track_caller]
+fn assert_finds(expected: &Expected, run: impl Fn(&str) -> Findings) {
+    if !run("2").differences(expected).is_empty() {
+        let findings = run("15");
+        let differences = findings.differences(expected);
+        assert!(
+            differences.is_empty(),
+            "{}\n{}",
+            differences.join("\n"),
+            findings.report
+        );
+    }
+}
+
+/// A port that was free a moment ago: a server that is started again needs the same one.
+fn free_port() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+fn assert_chatd_passes(address: SocketAddr, is_tls: bool) {
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let tls: &[&str] = if is_tls { &["--tls"] } else { &[] };
+    let arguments = ["server", &host, &port, "--patience", "20", "--strict"];
+    let findings = Findings::of(&[&arguments, tls].concat());
+    assert_eq!(findings.exit, 0, "{}", findings.report);
+    let not_run: &[&str] = if is_tls { &["half-close"] } else { &[] };
+    assert_eq!(findings.with("skipped"), not_run.iter().copied().collect());
+    let passed = findings.with("passed").len();
+    assert_eq!(passed + not_run.len(), findings.results.len());
+    assert!(passed > 80);
+}
+
+#[test]
+fn the_checker_passes_chatd() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    thread::scope(|scope| {
+        scope.spawn(|| assert_chatd_passes(server.plain_address(), false));
+        scope.spawn(|| assert_chatd_passes(server.tls_address(), true));
+    });
+    server.stop();
+}
+
+#[test]
+fn the_checker_finds_what_a_naive_server_does_wrong() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let expected = Expected {
+        failed: &[
+            "leave-close",
+            "leave-login",
+            "leave-mid-message",
+            "leave-reset",
+            "leave-two-at-once",
+            "name-chinese",
+            "name-three",
+            "one-and-a-half",
+            "private-has-left",
+            "private-long",
+            "reconnect-storm",
+            "speak-before-login",
+            "split-every-byte",
+            "split-in-two",
+            "two-in-one",
+            "login-and-more",
+        ],
+        died: &[
+            "logout",
+            "logout-friends",
+            "logout-leaver",
+            "logout-login",
+            "logout-once",
+            "name-wrong-type",
+        ],
+        absent: &[
+            "login-guest-mark",
+            "receipt",
+            "receipt-each",
+            "receipt-has-left",
+            "receipt-offline",
+            "register",
+            "register-bad-name",
+            "register-bad-password",
+            "register-guest",
+            "register-login",
+            "register-mark",
+            "register-taken",
+            "register-wrong-password",
+            "room",
+            "room-burst",
+            "room-echo",
+            "room-not-logged-in",
+            "room-once",
+            "room-one-order",
+            "room-slow-reader",
+            "room-text",
+        ],
+        notes: &["objects follow each other without a newline"],
+        by_chance: &["private-burst"],
+    };
+    assert_finds(&expected, |patience| {
+        let port = free_port();
+        let run = imperfect("naive_server.py", &port);
+        Findings::of(&[
+            "server",
+            "127.0.0.1",
+            &port,
+            "--run",
+            &run,
+            "--patience",
+            patience,
+        ])
+    });
+}
+
+#[test]
+fn the_checker_finds_what_a_subtle_server_does_wrong_and_allows_the_rest() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    const FAILED: &[&str] = &[
+        "login-guest-mark",
+        "logout-once",
+        "private-empty",
+        "receipt-has-left",
+        "receipt-offline",
+        "register-mark",
+        "room-not-logged-in",
+        "room-text",
+    ];
+    let of_framing = |framing: &str, expected: &Expected| {
+        assert_finds(expected, |patience| {
+            let port = free_port();
+            let run = imperfect("subtle_server.py", &format!("{port} {framing}"));
+            Findings::of(&[
+                "server",
+                "127.0.0.1",
+                &port,
+                "--run",
+                &run,
+                "--patience",
+                patience,
+            ])
+        });
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let notes = &[
+                "`Command` is a number, not a string",
+                "`Friends` does not contain the user who logs in",
+                "a refusal has no `Friends`",
+                "`alice` and `ALICE` are two names",
+                "receipts have `Comment`, not `Command`",
+            ];
+            let expected = Expected {
+                failed: FAILED,
+                notes,
+                ..Expected::default()
+            };
+            of_framing("bare", &expected);
+        });
+        scope.spawn(|| {
+            let expected = Expected {
+                failed: FAILED,
+                absent: &["pretty-printed"],
+                notes: &[
+                    "it wants a newline after each object",
+                    "a newline follows each object",
+                ],
+                ..Expected::default()
+            };
+            of_framing("newline", &expected);
+        });
+        scope.spawn(|| {
+            let expected = Expected {
+                failed: FAILED,
+                notes: &[
+                    "it wants a 4-byte length before each object",
+                    "a 4-byte length stands before each object",
+                ],
+                ..Expected::default()
+            };
+            of_framing("length", &expected);
+        });
+    });
+}
+
+#[test]
+fn the_checker_says_which_case_a_server_did_not_survive() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let port = free_port();
+    let mut server = Command::new("python3");
+    isolate(&mut server).args([
+        "-B",
+        &file(&["tests", "imperfect", "naive_server.py"]),
+        &port,
+    ]);
+    let mut server = Process::start(server);
+    while std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).is_err() {
+        assert!(server.is_running());
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let only = ["login-guest", "logout", "private"]
+        .map(|id| ["--only", id])
+        .concat();
+    let arguments = ["server", "127.0.0.1", &port, "--wait", "0"];
+    let findings = Findings::of(&[&arguments[..], &only].concat());
+    assert_eq!(findings.exit, 1);
+    assert_eq!(findings.with("passed"), ["login-guest"].into());
+    assert_eq!(findings.with("died"), ["logout"].into());
+    assert_eq!(findings.with("skipped"), ["private"].into());
+    assert!(
+        findings.report.contains("did not come back after logout"),
+        "{}",
+        findings.report
+    );
+    assert!(!server.wait().success());
+}
+
+/// Runs the checker on a client that it starts itself.
+fn check_client(run: &str, patience: &str, others: &[&str]) -> Findings {
+    let arguments = [
+        "client",
+        "--port",
+        "0",
+        "--run",
+        run,
+        "--patience",
+        patience,
+    ];
+    Findings::of(&[&arguments, others].concat())
+}
+
+#[test]
+fn the_checker_passes_the_example_client() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let run = script(&["examples", "client.py"], "{host} --port {port} {name}");
+    let findings = check_client(&run, "15", &["--strict"]);
+    assert_eq!(findings.exit, 0, "{}", findings.report);
+    // The example relies on what chatd promises: two digits in a string.
+    assert_eq!(findings.with("absent"), ["client-reads-number"].into());
+}
+
+#[test]
+fn the_checker_finds_what_a_naive_client_does_wrong() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let expected = Expected {
+        failed: &[
+            "client-heartbeat",
+            "client-login-split",
+            "client-logout",
+            "client-quotes",
+            "client-reads-long",
+            "client-reads-split",
+            "client-reads-two",
+        ],
+        absent: &[
+            "client-reads-bare",
+            "client-reads-number",
+            "client-reads-room",
+            "client-register",
+            "client-room",
+        ],
+        ..Expected::default()
+    };
+    let run = imperfect("naive_client.py", "{host} {port} {name}");
+    assert_finds(&expected, |patience| {
+        let findings = check_client(&run, patience, &[]);
+        assert_eq!(findings.exit, 1);
+        findings
+    });
+}
+
+#[test]
+fn the_checker_allows_an_odd_client_what_the_protocol_leaves_open() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let expected = Expected {
+        failed: &["client-heartbeat", "client-unknown"],
+        absent: &["client-register"],
+        notes: &[
+            "`Command` is a number, not a string",
+            "a 4-byte length stands before each object",
+        ],
+        ..Expected::default()
+    };
+    let run = imperfect("odd_client.py", "{host} {port}");
+    let lines = [
+        ["--login", "{name}"],
+        ["--room", "all {text}"],
+        ["--private", "one {friend} {text}"],
+        ["--logout", "bye"],
+        ["--register", ""],
+    ];
+    assert_finds(&expected, |patience| {
+        let findings = check_client(&run, patience, &lines.concat());
+        assert_eq!(findings.exit, 0, "what is robust is not required");
+        findings
+    });
+}
+
+#[test]
+fn the_checker_tells_a_person_what_to_do() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let only = ["client-private", "client-chinese", "client-reads-private"];
+    let arguments = ["client", "--port", "0", "--lang", "en", "--patience", "20"];
+    let only = only.map(|id| ["--only", id]).concat();
+    let mut check = Process::start(checker(&[&arguments[..], &only].concat()));
+    let start = check.out.line_with("> start your client");
+    let port = start.rsplit(' ').next().unwrap();
+    check.out.line_with("> log in as Alice");
+    let mut client = Command::new("python3");
+    isolate(&mut client)
+        .args(["-B", "-X", "utf8", &file(&["examples", "client.py"])])
+        .args(["127.0.0.1", "--port", port, "Alice"])
+        .stdin(Stdio::piped());
+    let mut client = Process::start(client);
+    client.out.line_with("online: Alice (guest), Bobby (guest)");
+    check.out.line_with("> write to Bobby alone:  hello");
+    client.type_line("@Bobby hello");
+    // The next case goes on with the same client.
+    check.out.line_with("> write to Bobby alone:  你好");
+    client.type_line("@Bobby 你好，世界");
+    check
+        .out
+        .line_with("? does your client show this?  Zacharias");
+    client.out.line_with("[Zacharias to you] good morning");
+    check.type_line("");
+    check
+        .out
+        .line_with("? does your client show this?  good morning");
+    check.type_line("n");
+    check.out.line_with("FAILED");
+    assert_eq!(check.wait().code(), Some(1), "{}", check.err.all());
+    assert_eq!(check.err.all(), "");
+}
+
+#[test]
+fn the_checker_is_told_what_to_do() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    // Alone with its vectors, in a folder of its own.
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("check.py");
+    fs::copy(file(&["examples", "check.py"]), &alone).unwrap();
+    let vectors = file(&["tests", "vectors"]);
+    let run = |script: &str, arguments: &[&str]| {
+        let mut command = Command::new("python3");
+        isolate(&mut command)
+            .args(["-B", "-X", "utf8", script])
+            .args(arguments);
+        let mut run = Process::start(command);
+        let exit = run.wait().code();
+        (exit, run.out.all(), run.err.all())
+    };
+    let (alone, here) = (alone.to_str().unwrap(), file(&["examples", "check.py"]));
+    let (exit, listed, _) = run(alone, &["server", "--list", "--vectors", &vectors]);
+    assert_eq!(exit, Some(0));
+    assert!(listed.contains("login-guest"), "{listed}");
+    assert_eq!(run(&here, &["server", "--list", "--lang", "en"]).1, listed);
+    let (_, chinese, _) = run(&here, &["client", "--list", "--lang", "zh"]);
+    assert!(chinese.contains("以游客身份登录"), "{chinese}");
+
+    let port = free_port();
+    for (script, arguments, complaint) in [
+        (alone, &["server", "--list"][..], "--vectors"),
+        (&here, &["server", "--only", "nonsense"], "nonsense"),
+        (&here, &["nonsense"], "nonsense"),
+        (&here, &["server", "127.0.0.1", &port], "cannot connect"),
+        (&here, &["server", "no.such.host.invalid"], "cannot connect"),
+    ] {
+        let (exit, _, complained) = run(script, &[arguments, &["--lang", "en"]].concat());
+        // Where no subcommand is known, neither is the language.
+        assert_eq!(exit, Some(2), "{arguments:?}: {complained}");
+        assert!(complained.contains(complaint), "{complained}");
+        assert!(!complained.contains("Traceback"), "{complained}");
+    }
+}
