@@ -681,7 +681,7 @@ class ServerCheck(Check):
             return False
         try:
             connection.send(framed({"Command": "01", "Name": name}, self.framing), self.patience)
-            while code_of(connection.receive(self.patience)) != "11":
+            while code_of(connection.receive(max(self.patience, 5))) != "11":
                 pass
             return True
         except (Failure, OSError):
@@ -773,7 +773,7 @@ class ClientCheck(Check):
             raise Skipped(say("by you"))
 
     def accept(self):
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + max(self.patience, 15)  # to start takes longer than to answer
         self.listener.settimeout(0.3)
         while time.monotonic() < deadline:
             self.stop_if_asked()
