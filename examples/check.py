@@ -302,7 +302,7 @@ class Play:
 
     def __init__(self, check, case):
         self.check, self.case, self.patience = check, case, check.patience
-        self.connections, self.saved, self.log, self.round = {}, {}, [], 0
+        self.connections, self.saved, self.log, self.notes, self.round = {}, {}, [], [], 0
         # Names end in this, so that another run, or other users of the same server, are never in the way.
         self.suffix = "".join(random.choices(string.ascii_lowercase + string.digits, k=6))
 
@@ -382,15 +382,15 @@ class Play:
         """Whether a message is one to judge: not a stranger's, not an extension, not a receipt nobody asked for."""
         code = code_of(message)
         if code == "heartbeat":
-            self.check.remark("note heartbeat", case=self.case)
+            self.check.remark(say("note heartbeat"), self.case)
         elif code not in COUNTED[self.check.side] and code not in ("receipt", "?"):
-            self.check.remark("note unknown", case=self.case, code=code)
+            self.check.remark(say("note unknown", code=code), self.case)
         if code in codes:
             command = message.get("Command", message.get("Comment"))
             if not isinstance(command, str):
-                self.check.remark("note number", case=self.case)
+                self.check.remark(say("note number"), self.case)
             elif len(command) != 2:
-                self.check.remark("note digits", case=self.case)
+                self.check.remark(say("note digits"), self.case)
         elif code != "?" and code not in COUNTED[self.check.side]:
             return False
         key = {"30": "LogOnUserName", "31": "LogOutUserName", "32": "Speaker", "13": "FriendName"}.get(code)
@@ -409,7 +409,7 @@ class Play:
                 continue
             self.note(who, "<-" if self.check.side == "server" else "->", compact(message))
             if connection.reader.framing in ("newline", "bare", "length"):
-                self.check.remark("note " + connection.reader.framing, case=self.case)
+                self.check.remark(say("note " + connection.reader.framing), self.case)
             if self.counts(message, codes):
                 return message
 
@@ -450,7 +450,7 @@ class Play:
                     raise Absent
                 raise failure
             if "note" in fitting[0]:
-                self.check.remark(fitting[0]["note"]["en"], text=fitting[0]["note"], case=self.case)
+                self.notes.append(fitting[0]["note"][LANG])
             if "absent" in fitting[0]:
                 raise Absent
             if not in_any_order:
@@ -590,9 +590,8 @@ class Check:
         self.remarks, self.results, self.absent, self.kept = {}, [], set(), None
         self.stopped = None  # why no more cases can be run
 
-    def remark(self, key, text=None, case=None, **more):
+    def remark(self, text, case=None):
         """Something that the protocol leaves open, and how this program does it."""
-        text = text[LANG] if text else say(key, **more)
         self.remarks.setdefault(text, case["id"] if case else "")
 
     def stop_if_asked(self):
@@ -610,6 +609,8 @@ class Check:
                 raise Skipped(self.stopped)
             else:
                 self.attempt(play, case)
+                for text in play.notes:
+                    self.remark(text, case)
         except Skipped as reason:
             result.update(result="skipped", reason=str(reason))
         except Absent:
@@ -645,7 +646,7 @@ class ServerCheck(Check):
         else:
             self.framing, self.is_mute = "bare", True
         if self.framing != "bare":
-            self.remark("note needs " + self.framing)
+            self.remark(say("note needs " + self.framing))
 
     def dial(self):
         sock = socket.create_connection(self.address, self.patience)
@@ -798,7 +799,7 @@ class ClientCheck(Check):
         while text not in self.program.written():
             if time.monotonic() > deadline:
                 if not self.program.written():
-                    self.remark("note unseen")
+                    self.remark(say("note unseen"))
                 return not self.program.written()
             time.sleep(0.02)
         return True
