@@ -35,7 +35,7 @@ TEXTS = {  # what the report says, in each language
     "closed": ("the connection was closed", "连接已被关闭"),
     "not utf-8": ("bytes that are not UTF-8: {data}", "不是 UTF-8 的字节：{data}"),
     "at": ("{message}\n{where}: {want} was expected, and it is {got}",
-           "{message}\n{where}：应为{want}，实际是 {got}"),
+           "{message}\n{where}：应为 {want}，实际是 {got}"),
     "whole": ("the message", "整条消息"), "missing": ("missing", "没有这个键"),
     "unsendable": ("the checker could not send any more: {error}", "检查程序无法继续发送：{error}"),
     "died": ("the server has stopped running, or no longer answers a login, since this case",
