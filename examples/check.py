@@ -8,77 +8,13 @@ What is checked is not written here but in tests/vectors/*.json: short scripts o
 "expect that", which docs/checker.md explains. This program reads such a script (Play), does what
 it says over sockets (Connection), compares what comes with a pattern (differs), and reports.
 """
-import argparse, codecs, json, locale, os, queue, random, re, shlex, socket, ssl, string, struct
+import argparse, atexit, codecs, json, locale, os, queue, random, re, shlex, socket, ssl, string, struct
 import subprocess, sys, tempfile, threading, time, unicodedata
 from pathlib import Path
 
 QUIET = 0.5  # seconds of silence that count as "nothing comes", where nothing can be asked for
 COUNTED = {"server": {"11", "12", "13", "30", "31", "32"}, "client": {"01", "02", "03", "04", "05"}}
-TEXTS = {  # what the report says, in each language
-    "passed": ("passed", "通过"), "failed": ("FAILED", "未通过"),
-    "absent": ("not implemented", "未实现"), "skipped": ("not run", "未运行"),
-    "required": ("required", "必须"), "optional": ("optional", "可选"), "robust": ("robust", "健壮"),
-    "totals": ("Totals", "合计"), "level": ("level", "级别"),
-    "notes": ("Left open by the protocol; either way is right", "协议没有规定的地方，怎样做都对"),
-    "why": ("What failed, and why", "未通过的项目及原因"),
-    "says": ("the protocol:", "协议规定："), "happened": ("what happened:", "经过："),
-    "expected": ("expected:", "应当："), "came": ("instead:", "实际："),
-    "cause": ("likely cause:", "可能的原因："), "stderr": ("it wrote:", "程序的输出："),
-    "receives": ("{who} receives {what}", "{who} 收到 {what}"),
-    "sends": ("{who} sends {what}", "{who} 发来 {what}"),
-    "closes": ("{who}'s connection is closed", "{who} 的连接被关闭"),
-    "nothing": ("{who} receives nothing", "{who} 什么也不应收到"),
-    "or": (" or ", " 或 "), "all": (" and, in any order, ", " 以及（次序不限）"),
-    "silence": ("nothing came within {seconds:g} seconds", "{seconds:g} 秒内什么也没有收到"),
-    "rest": ("; only this, which is no whole JSON object: {rest}",
-             "；只有下面这些，它不是完整的 JSON 对象：{rest}"),
-    "closed": ("the connection was closed", "连接已被关闭"),
-    "not utf-8": ("bytes that are not UTF-8: {data}", "不是 UTF-8 的字节：{data}"),
-    "at": ("{message}\n{where}: {want} was expected, and it is {got}",
-           "{message}\n{where}：应为 {want}，实际是 {got}"),
-    "whole": ("the message", "整条消息"), "missing": ("missing", "没有这个键"),
-    "unsendable": ("the checker could not send any more: {error}", "检查程序无法继续发送：{error}"),
-    "died": ("the server has stopped running, or no longer answers a login, since this case",
-             "从这一项起，服务器已停止运行，或者不再答复登录"),
-    "survives": ("the server goes on running and answers the next login", "服务器继续运行，能答复下一次登录"),
-    "dead cause": ("An exception that nobody catches ends the program: look at its last output. It may come "
-                   "from recv or send on a connection that is gone, or from a KeyError; or the server waits "
-                   "for one client and forgets the others.",
-                   "有未捕获的异常使程序退出：请看它最后的输出。常见的来源是对已经断开的连接调用 recv 或 send，"
-                   "或者 KeyError；也可能是服务器只顾等一个客户端，忘了其他人。"),
-    "after death": ("the server did not come back after {id}", "{id} 之后服务器没有恢复"),
-    "waiting": ("The server is gone since {id}. Start it again within {seconds:g} seconds and the rest is run.",
-                "{id} 之后服务器不见了。请在 {seconds:g} 秒内重新启动它，其余各项会继续。"),
-    "no login": ("no login is answered, so nothing else can be tried", "登录得不到答复，其余各项无法进行"),
-    "needs": ("needs: {feature}", "需要：{feature}"),
-    "plain only": ("only without TLS", "只在不加密时运行"),
-    "by you": ("skipped by you", "由你跳过"),
-    "cannot connect": ("cannot connect to {address}: {error}", "无法连接 {address}：{error}"),
-    "no vectors": ("no vectors in {folder}; say where they are with --vectors DIR",
-                   "{folder} 里没有测试向量；请用 --vectors 目录 指出它们的位置"),
-    "no such id": ("no such case: {id}", "没有这一项：{id}"),
-    "note number": ("`Command` is a number, not a string", "`Command` 是数字，不是字符串"),
-    "note digits": ("`Command` is not written with two digits", "`Command` 没有写成两位数字"),
-    "note newline": ("a newline follows each object", "每个对象之后有换行"),
-    "note bare": ("objects follow each other without a newline", "对象之间没有换行"),
-    "note length": ("a 4-byte length stands before each object", "每个对象之前有 4 字节的长度"),
-    "note needs newline": ("it wants a newline after each object", "它要求每个对象之后有换行"),
-    "note needs length": ("it wants a 4-byte length before each object", "它要求每个对象之前有 4 字节的长度"),
-    "note heartbeat": ("it sends heartbeats", "它会发送心跳"),
-    "note unknown": ("it sends a Command that the protocol does not have: {code}", "它会发送协议里没有的 Command：{code}"),
-    "note unseen": ("it prints nothing, so what it shows was not judged", "它没有输出，所以没有判断它显示的内容"),
-    "start": ("start your client; it connects to {host}, port {port}", "启动你的客户端，连接 {host} 的端口 {port}"),
-    "login": ("log in as {name}, as a guest", "以游客身份用 {name} 登录"),
-    "room": ("say in the room:  {text}", "在聊天室里说：  {text}"),
-    "private": ("write to {friend} alone:  {text}", "单独发给 {friend}：  {text}"),
-    "register": ("register the name {name} with the password {password}", "注册用户名 {name}，密码 {password}"),
-    "logout": ("log out", "登出"), "kill": ("close the client's window, or kill it", "直接关掉客户端的窗口，或强行结束它"),
-    "shows?": ("does your client show this?  {text}\n    [Enter = yes, n = no]",
-               "你的客户端显示出下面的内容了吗？  {text}\n    [回车 = 是，n = 否]"),
-    "shows": ("the client shows {text}", "客户端显示 {text}"), "did not show": ("it does not", "没有显示"),
-    "by hand": ("Do what the lines marked with > say, in your client. Type s and Enter here to skip a case.",
-                "请在你的客户端里照标有 > 的行操作。在这里输入 s 再按回车，可以跳过一项。"),
-}
+WORDS = {}  # what the report says, in each language; words.json, beside the cases, has them
 
 
 class Failure(Exception):
@@ -259,18 +195,21 @@ class Connection:
         """The next message. Raises Failure("silence") or Failure("closed")."""
         deadline = time.monotonic() + patience
         while True:
-            found = self.reader.next()
-            if found:
-                return found[0]
-            left = deadline - time.monotonic()
             try:
-                self.sock.settimeout(max(left, 0.001))
+                found = self.reader.next()
+                if found:
+                    return found[0]
+                self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
                 data = b"" if self.is_over else self.sock.recv(65536)
                 if not data:
                     raise ConnectionResetError
                 self.reader.feed(data)
+                if time.monotonic() > deadline + 1:  # bytes come and come, and no message is ever whole
+                    raise socket.timeout
             except UnicodeDecodeError as error:
                 raise Failure("mismatch", came=say("not utf-8", data=error.object[:40])) from None
+            except (ValueError, RecursionError) as error:
+                raise Failure("mismatch", came=say("not json", error=error)) from None
             except (socket.timeout, ssl.SSLWantReadError):
                 raise Failure("silence") from None
             except OSError:
@@ -412,6 +351,8 @@ class Play:
                 self.check.remark(say("note " + connection.reader.framing), self.case)
             if self.counts(message, codes):
                 return message
+            if time.monotonic() > deadline + 1:
+                raise Failure("silence")
 
     def told(self, who, expectation):
         """An expectation in words."""
@@ -549,6 +490,7 @@ class Program:
                                         stderr=subprocess.STDOUT, env=environment)
         self.thread = threading.Thread(target=self.gather, daemon=True)
         self.thread.start()
+        atexit.register(self.stop)
 
     def gather(self):
         for data in iter(lambda: self.process.stdout.read1(65536), b""):
@@ -558,7 +500,11 @@ class Program:
         return self.process.poll() is not None
 
     def written(self):
-        return b"".join(self.output).decode("utf-8", "replace")
+        data = b"".join(self.output)
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:  # the system's own, such as GBK on a Chinese Windows
+            return data.decode(locale.getpreferredencoding(False), "replace")
 
     def last_lines(self):
         return "\n".join(self.written().splitlines()[-6:])
@@ -619,7 +565,7 @@ class Check:
         except Failure as failure:
             cause = case.get("cause")
             if failure.kind == "died":
-                cause = dict(zip(("en", "zh"), TEXTS["dead cause"]))
+                cause = WORDS["dead cause"]
             result.update(result="failed", kind=failure.kind, expected=failure.expected, came=failure.came,
                           log=play.log[-8:], says=case.get("says"), cause=cause,
                           output=self.last_words if failure.kind == "died" or self.side == "client" else "")
@@ -659,6 +605,8 @@ class ServerCheck(Check):
     def start(self):
         """Starts the server if that is ours to do. Returns the error if its port does not open."""
         if self.args.run:
+            if self.wait_for_port(0) is None:
+                return say("in use")
             self.program = Program(words(self.args.run))
         return self.wait_for_port(15 if self.args.run else 0)
 
@@ -682,9 +630,11 @@ class ServerCheck(Check):
             return False
         try:
             connection.send(framed({"Command": "01", "Name": name}, self.framing), self.patience)
-            while code_of(connection.receive(max(self.patience, 5))) != "11":
-                pass
-            return True
+            deadline = time.monotonic() + max(self.patience, 5)
+            while time.monotonic() < deadline:
+                if code_of(connection.receive(deadline - time.monotonic())) == "11":
+                    return True
+            return False
         except (Failure, OSError):
             return False
         finally:
@@ -764,8 +714,6 @@ class ClientCheck(Check):
             print("  > " + say(action, **values), flush=True)
         elif action == "start":
             self.program = Program([word.format(**values) for word in words(self.args.run)])
-        elif action == "kill":
-            self.program.stop()
         elif getattr(self.args, action):
             self.program.type(getattr(self.args, action).format(**values))
 
@@ -827,7 +775,7 @@ LANG = "en"
 
 
 def say(key, **values):
-    return TEXTS[key][LANG == "zh"].format(**values)
+    return WORDS[key][LANG].format(**values)
 
 
 def pad(text, width):
@@ -877,11 +825,12 @@ def show_totals(check):
 
 
 def load(folder, side):
-    """The cases for one side, in the order of their files."""
+    """The cases for one side, in the order of their files; and the words of the report."""
     cases = []
     for path in sorted(folder.glob("*.json")):
         of_file = json.loads(path.read_text(encoding="utf-8"))
-        if of_file["side"] == side:
+        WORDS.update(of_file.get("words", {}))
+        if of_file.get("side") == side:
             for case in of_file["cases"]:
                 for key in ("says", "cause"):  # a string names one of the texts that the file's cases share
                     if isinstance(case.get(key), str):
@@ -945,7 +894,7 @@ def main():
     folders = [args.vectors] if args.vectors else [here.parent / "tests" / "vectors", here / "vectors", here]
     cases = next(filter(None, (load(folder, args.side) for folder in folders)), None)
     if cases is None:
-        parser.error(say("no vectors", folder=folders[0]))
+        parser.error(f"no cases in {folders[0]}; say where they are with --vectors DIR")
     for wanted in args.only or []:
         if wanted not in (case["id"] for case in cases):
             parser.error(say("no such id", id=wanted))
@@ -988,4 +937,7 @@ def report(check, cases, args):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(2)
