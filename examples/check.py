@@ -38,8 +38,8 @@ def compact(value):
 
 
 def short(text, limit=160):
-    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    return text if len(text) <= limit else f"{text[:limit - 30]} ... ({len(text)})"
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:limit])
+    return shown if len(text) <= limit else f"{shown[:limit - 30]} ... ({len(text)})"
 
 
 # ---- patterns: what a message may look like ------------------------------------------------------
@@ -300,7 +300,7 @@ class Play:
             if messages[0].get("Command") == "11" and messages[0]["Flag"] == 1:
                 connection.name = "Alice"  # lets the case after this one go on with the connection
             data = b"".join(framed(self.filled(message), framing) for message in messages)
-        self.note(who, "->" if self.check.side == "server" else "<-", data[:400].decode("utf-8", "replace"))
+        self.note(who, "->" if self.check.side == "server" else "<-", data.decode("utf-8", "replace"))
         cuts = step.get("cut", [])
         cuts = range(1, len(data)) if cuts == "every byte" else cuts
         ends = [*cuts, len(data)]
@@ -399,10 +399,9 @@ class Play:
             wanted.remove(fitting[0])
 
     def silence(self, who, kind):
-        if kind == "closed":
-            return say("closed")
         rest = self.connections[who].reader.rest()
-        return say("silence", seconds=self.patience) + (say("rest", rest=short(rest)) if rest else "")
+        what = say("closed") if kind == "closed" else say("silence", seconds=self.patience)
+        return what + (say("rest", rest=short(rest)) if rest else "")
 
     def came(self, wanted, message):
         text = short(compact(message))
