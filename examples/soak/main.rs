@@ -98,7 +98,10 @@ pub(crate) struct World {
     pub(crate) segments: Mutex<BTreeMap<u64, u64>>,
     /// Those who stopped to read and whose 31 has come.
     pub(crate) cut_off: Mutex<BTreeSet<String>>,
+    /// The steady users say goodbye.
     pub(crate) is_ending: AtomicBool,
+    /// The server is killed, after which nothing is held against it.
+    is_over: AtomicBool,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -122,7 +125,17 @@ impl World {
         lock(&self.counts).get(what).copied().unwrap_or(0)
     }
 
+    /// Keeps the greatest.
+    pub(crate) fn note_most(&self, what: &str, number: u64) {
+        let mut counts = lock(&self.counts);
+        let most = counts.entry(what.to_owned()).or_default();
+        *most = number.max(*most);
+    }
+
     pub(crate) fn broken(&self, why: &str) {
+        if self.is_over.load(SeqCst) {
+            return;
+        }
         self.count("BROKEN");
         if self.number_of("BROKEN") <= 50 {
             println!("BROKEN: {why}");
@@ -199,18 +212,17 @@ fn conduct<'s>(
             }
         }))?);
     }
-    let wait_for = |what: &str, server: &mut Server| -> Outcome<()> {
-        while world.number_of(what) < STEADY as u64 {
-            ensure!(
-                !steady.iter().any(|thread| thread.is_finished()),
-                "a steady user fails"
-            );
+    let wait_until = |server: &mut Server, is_so: &dyn Fn() -> bool| -> Outcome<()> {
+        while !is_so() {
+            let has_failed = steady.iter().any(|thread| thread.is_finished());
+            ensure!(!has_failed, "a steady user has failed");
             thread::sleep(LOOK_UP);
             server.watch(world);
         }
         Ok(())
     };
-    wait_for("steady users", server)?;
+    let all = STEADY as u64;
+    wait_until(server, &|| world.number_of("steady users") == all)?;
     let before = server.settle(world, None)?;
     match before {
         Some(before) => println!("only the steady users: {before:?}"),
@@ -242,14 +254,7 @@ fn conduct<'s>(
                 }
             }))?);
         }
-        while slots.iter().any(|slot| !slot.is_finished()) {
-            thread::sleep(LOOK_UP);
-            server.watch(world);
-            ensure!(
-                !steady.iter().any(|thread| thread.is_finished()),
-                "a steady user fails"
-            );
-        }
+        wait_until(server, &|| slots.iter().all(|slot| slot.is_finished()))?;
         if let Some(sample) = server.settle(world, before)? {
             println!("quiet after {:.0}%: {sample:?}", share * 100.0);
             quiet.push(sample);
@@ -269,7 +274,7 @@ fn conduct<'s>(
         server.settle(world, before)?;
     }
     world.is_ending.store(true, SeqCst);
-    wait_for("steady users done", server)?;
+    wait_until(server, &|| world.number_of("steady users done") == all)?;
     let status = server
         .stop()
         .map_err(|error| format!("stopping: {error}"))?;
@@ -307,6 +312,7 @@ fn run(options: Options) -> io::Result<bool> {
         segments: Mutex::default(),
         cut_off: Mutex::default(),
         is_ending: AtomicBool::new(false),
+        is_over: AtomicBool::new(false),
     };
     let log = server.child.stderr.take();
     thread::scope(|scope| {
@@ -315,30 +321,22 @@ fn run(options: Options) -> io::Result<bool> {
         }
         if let Err(why) = conduct(scope, &world, &mut server, seed) {
             world.broken(&why);
+            // Everybody's connection ends with the server, and then their threads do.
+            world.is_over.store(true, SeqCst);
+            world.is_ending.store(true, SeqCst);
+            let _ = server.child.kill();
         }
-        world.is_ending.store(true, SeqCst);
-        // It has ended unless something is wrong. Now everybody's connection has too.
-        let _ = server.child.kill();
     });
     println!();
     for (what, count) in lock(&world.counts).iter() {
         println!("{count:10} {what}");
     }
-    println!(
-        "memory from {} to {} KiB, {:.0?} in all",
-        server.memory.0,
-        server.memory.1,
-        server.start.elapsed()
-    );
+    println!("at least {:?}", server.least);
+    println!("at most  {:?}", server.most);
+    println!("{:.0?} in all", server.start.elapsed());
     let is_good = world.number_of("BROKEN") == 0;
-    println!(
-        "{}",
-        if is_good {
-            "Every promise held."
-        } else {
-            "Broken: see above."
-        }
-    );
+    let verdict = ["Broken: see above.", "Every promise held."];
+    println!("{}", verdict[usize::from(is_good)]);
     Ok(is_good)
 }
 

@@ -18,8 +18,9 @@ pub(crate) struct Server {
     pub(crate) start: Instant,
     next_sample: Instant,
     minutes: u64,
-    /// The least and the most memory, in KiB.
-    pub(crate) memory: (u64, u64),
+    /// The least of each figure in any sample since it started.
+    pub(crate) least: Sample,
+    pub(crate) most: Sample,
     cpu_before: u64,
 }
 
@@ -32,6 +33,27 @@ pub(crate) struct Sample {
     pub(crate) descriptors: u64,
     /// Processor time so far, in hundredths of a second.
     pub(crate) cpu: u64,
+}
+
+impl Sample {
+    fn of(number: u64) -> Sample {
+        Sample {
+            memory: number,
+            threads: number,
+            descriptors: number,
+            cpu: number,
+        }
+    }
+
+    /// Two samples combined, figure by figure.
+    fn with(&self, other: &Sample, combine: fn(u64, u64) -> u64) -> Sample {
+        Sample {
+            memory: combine(self.memory, other.memory),
+            threads: combine(self.threads, other.threads),
+            descriptors: combine(self.descriptors, other.descriptors),
+            cpu: combine(self.cpu, other.cpu),
+        }
+    }
 }
 
 impl Server {
@@ -63,6 +85,8 @@ impl Server {
         command.arg(format!("--heartbeat={}s", options.heartbeat));
         command.arg(format!("--login-timeout={}s", options.heartbeat + 5));
         command.arg(format!("--handshake-timeout={}s", options.heartbeat + 5));
+        // Who hoards would else be found dead before its backlog is full.
+        command.args(["--byte-burst", "8MiB"]);
         command.arg("--data-dir").arg(folder.join("data"));
         command
             .env("RUST_LOG", "info")
@@ -93,7 +117,8 @@ impl Server {
             start: now,
             next_sample: now,
             minutes: 0,
-            memory: (u64::MAX, 0),
+            least: Sample::of(u64::MAX),
+            most: Sample::of(0),
             cpu_before: 0,
         };
         Ok((server, addresses))
@@ -125,8 +150,9 @@ impl Server {
         }
         self.next_sample += Duration::from_secs(1);
         let sample = self.sample();
-        if let Some(Sample { memory, .. }) = sample {
-            self.memory = (self.memory.0.min(memory), self.memory.1.max(memory));
+        if let Some(sample) = &sample {
+            self.least = self.least.with(sample, u64::min);
+            self.most = self.most.with(sample, u64::max);
         }
         if self.start.elapsed().as_secs() / 60 > self.minutes {
             self.minutes += 1;

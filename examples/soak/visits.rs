@@ -55,7 +55,9 @@ impl Fate {
 pub(crate) fn stay(world: &World, chance: &mut Chance, until: Instant) -> Outcome<()> {
     let way = chance.below(4);
     if chance.percent(5) {
-        let how = chance.below(5);
+        // Two kinds wait until they are sent away, for which there must be time.
+        let has_time = Instant::now() + PATIENCE < until;
+        let how = chance.below(if has_time { 5 } else { 3 });
         return loiter(world, way, how)
             .map_err(|why| format!("a loiterer of kind {how}, way {way}: {why}"));
     }
@@ -149,7 +151,7 @@ pub(crate) fn leave(user: &mut User<'_>, fate: Fate) -> Outcome<()> {
         // It never reads again. Writing to itself fills the way back, at the pace that the server allows.
         Fate::Deaf | Fate::Hoard => {
             let start = Instant::now();
-            let number = if fate == Fate::Deaf { 2 } else { 40 };
+            let number = if fate == Fate::Deaf { 2 } else { 200 };
             let _ = user.stream.socket().set_write_timeout(Some(LOOK_UP));
             for _ in 0..number {
                 let text = "x".repeat(30_000);
@@ -164,7 +166,9 @@ pub(crate) fn leave(user: &mut User<'_>, fate: Fate) -> Outcome<()> {
                 );
                 thread::sleep(LOOK_UP);
             }
+            let took = start.elapsed().as_millis() as u64;
             user.world.count("cut off");
+            user.world.note_most("ms at most until a cut-off", took);
         }
     }
     Ok(())
@@ -174,7 +178,7 @@ pub(crate) fn leave(user: &mut User<'_>, fate: Fate) -> Outcome<()> {
 fn loiter(world: &World, way: usize, how: usize) -> Outcome<()> {
     let failed = |error: io::Error| error.to_string();
     world.count("never logged in");
-    if how == 0 {
+    if how == 4 {
         // No TLS handshake, or nothing at all.
         let mut socket = TcpStream::connect(world.addresses[way % 2]).map_err(failed)?;
         socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
@@ -183,8 +187,8 @@ fn loiter(world: &World, way: usize, how: usize) -> Outcome<()> {
     }
     let mut user = User::connect(world, way, false).map_err(failed)?;
     match how {
-        1 => return Ok(()),
-        2 => {
+        0 => return Ok(()),
+        1 => {
             let start: &[u8] = if user.is_prefixed {
                 b"\0\0"
             } else {
@@ -192,11 +196,11 @@ fn loiter(world: &World, way: usize, how: usize) -> Outcome<()> {
             };
             return user.stream.write_all(start).map_err(failed);
         }
-        3 => user.send(&ClientMessage::Logout)?,
+        2 => user.send(&ClientMessage::Logout)?,
         _ => {}
     }
     user.read_out()?;
-    let is_told = how == 4;
+    let is_told = how == 3;
     ensure!(
         user.notice.is_some() == is_told,
         "it was told {:?}",
