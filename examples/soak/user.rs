@@ -355,7 +355,7 @@ impl<'a> User<'a> {
             self.said[1 + number] += 1;
         }
         let owed = self.owed.entry(key).or_default();
-        let friend = spell(friend, owed.back().map_or(0, |last| hash_of(last)));
+        let friend = spell(friend, owed.back().map_or(0, hash_of));
         owed.push_back(friend.clone());
         self.world.count("private");
         self.send(&ClientMessage::Private {
