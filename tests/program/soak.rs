@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use crate::harness::PATIENCE;
 use crate::process::{CHATD, Process, isolate};
 
 /// The example, where it was built; `cargo test --test program` alone doesn't build it.
@@ -23,6 +26,11 @@ fn run(chatd: &str) -> Option<(bool, String)> {
     command.args(["--minutes", "0.05", "--users", "12", "--rate", "60"]);
     command.args(["--heartbeat", "1", "--seed", "7", "--chatd", chatd]);
     let mut process = Process::start(command);
+    // It starts a server, hashes passwords and waits for silence, all of which takes a busy machine longer.
+    let deadline = Instant::now() + 4 * PATIENCE;
+    while process.is_running() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(50));
+    }
     let status = process.wait();
     let report = process.out.all() + &process.err.all();
     Some((status.success(), report))
