@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use chatd::wire::message::prefix_lines;
@@ -13,7 +12,7 @@ use openssl::ssl::{Ssl, SslStream};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
-    BYE, Chance, LOOK_UP, Outcome, PASSWORD, PATIENCE, STEADY, World, ensure, hash_of, lock, spell,
+    BYE, LOOK_UP, Outcome, PASSWORD, PATIENCE, STEADY, World, ensure, hash_of, lock, spell,
 };
 
 /// A connection, plain or TLS.
@@ -35,7 +34,7 @@ impl Stream for SslStream<TcpStream> {
 
 /// Somebody who is online, as another knows them.
 pub(crate) struct Known {
-    name: String,
+    pub(crate) name: String,
     is_guest: bool,
     /// How much they have said to the room and to me; unknown until the first message if they came before me.
     heard: Option<(u64, u64)>,
@@ -70,11 +69,13 @@ pub(crate) struct User<'a> {
     segment: Option<u64>,
     /// How many messages went to the room, and to each steady user.
     said: [u64; 1 + STEADY],
+    /// How many private messages there were in all.
+    written: u64,
     /// Receipts outstanding: by friend, the spellings in which the friend was written to.
     pub(crate) owed: HashMap<String, VecDeque<String>>,
     pub(crate) byes: u64,
     pub(crate) steady_byes: usize,
-    last_heartbeat: Instant,
+    pub(crate) last_heartbeat: Instant,
 }
 
 impl<'a> User<'a> {
@@ -113,6 +114,7 @@ impl<'a> User<'a> {
             roster_at_login: 0,
             segment: None,
             said: [0; 1 + STEADY],
+            written: 0,
             owed: HashMap::new(),
             byes: 0,
             steady_byes: 0,
@@ -355,7 +357,9 @@ impl<'a> User<'a> {
             self.said[1 + number] += 1;
         }
         let owed = self.owed.entry(key).or_default();
-        let friend = spell(friend, owed.back().map_or(0, hash_of));
+        // The receipt shows by the spelling which message it is for.
+        self.written += 1;
+        let friend = spell(friend, self.written);
         owed.push_back(friend.clone());
         self.world.count("private");
         self.send(&ClientMessage::Private {
@@ -366,6 +370,7 @@ impl<'a> User<'a> {
 
     /// Tries to log in. Tells whether it worked.
     pub(crate) fn log_in(&mut self, name: &str, password: Option<&str>) -> Outcome<bool> {
+        let is_guest = password.is_none();
         let password = password.map(Into::into);
         self.name = name.to_owned();
         self.reply = None;
@@ -378,16 +383,12 @@ impl<'a> User<'a> {
             self.world.count("logins refused");
             return Ok(false);
         }
-        let is_guest = self.online.get_mut(&name.to_ascii_lowercase()).map(|own| {
-            own.heard = Some((0, 0));
-            own.is_guest
-        });
-        ensure!(is_guest.is_some(), "the own name is missing in Friends");
-        self.world.count(if is_guest == Some(true) {
-            "logins"
-        } else {
-            "logins with a password"
-        });
+        let own = self.online.get_mut(&name.to_ascii_lowercase());
+        let own = own.ok_or("the own name is missing in Friends")?;
+        own.heard = Some((0, 0));
+        ensure!(own.is_guest == is_guest, "the own guest mark is wrong");
+        let kinds = ["logins with a password", "logins"];
+        self.world.count(kinds[usize::from(is_guest)]);
         Ok(true)
     }
 
@@ -400,61 +401,6 @@ impl<'a> User<'a> {
         self.wait_until("the reply to a registration", |user| user.reply.is_some())?;
         self.world.count("registrations");
         Ok(self.reply == Some(true))
-    }
-
-    /// Says something to somebody now and then, and reads all the time, until `until` or `stop`.
-    pub(crate) fn talk(
-        &mut self,
-        chance: &mut Chance,
-        until: Instant,
-        stop: &AtomicBool,
-    ) -> Outcome<()> {
-        let options = &self.world.options;
-        let pause =
-            Duration::from_secs_f64((options.users + STEADY) as f64 / options.rate.max(0.001));
-        let (mut due, mut tick) = (
-            Instant::now() + pause.mul_f64(chance.below(100) as f64 / 100.0),
-            0,
-        );
-        let start = Instant::now();
-        let silence = 2 * Duration::from_secs(options.heartbeat) + PATIENCE / 3;
-        while Instant::now() < until && !stop.load(SeqCst) {
-            if due <= Instant::now() {
-                due = Instant::now() + pause.mul_f64(0.5 + chance.below(100) as f64 / 100.0);
-                let longest = if chance.percent(3) { 1500 } else { 30 };
-                let filler = "你".repeat(chance.below(longest));
-                match chance.below(10) {
-                    0..4 => self.say(&filler)?,
-                    4..7 => self.say_to(&format!("Steady{}", chance.below(STEADY)), &filler)?,
-                    7 => self.say_to(&format!("Pupil{}", chance.below(options.users)), &filler)?,
-                    8 => self.say_to(&self.name.clone(), &filler)?,
-                    _ => {
-                        let number = chance.below(self.online.len());
-                        let friend = self
-                            .online
-                            .values()
-                            .nth(number)
-                            .map(|known| known.name.clone());
-                        self.say_to(&friend.unwrap_or_default(), &filler)?;
-                    }
-                }
-            }
-            if self.number == Some(0) && start.elapsed().as_secs() > tick {
-                tick = start.elapsed().as_secs();
-                self.say(&format!("tick{tick}"))?;
-            }
-            ensure!(
-                self.last_heartbeat.elapsed() < silence,
-                "no heartbeat comes"
-            );
-            let wait = due.min(until).saturating_duration_since(Instant::now());
-            ensure!(
-                self.receive(wait.min(LOOK_UP))?,
-                "cut off: {:?}",
-                self.notice
-            );
-        }
-        Ok(())
     }
 
     /// Takes all that is still owed, up to the end of the connection.

@@ -105,8 +105,52 @@ fn visit(user: &mut User<'_>, chance: &mut Chance, until: Instant, fate: Fate) -
     }
     let longest = chance.below(12_000) + 1;
     let length = Duration::from_millis(200 + chance.below(longest) as u64);
-    user.talk(chance, until.min(Instant::now() + length), &world.is_ending)?;
+    talk(user, chance, until.min(Instant::now() + length))?;
     leave(user, fate)
+}
+
+/// Says something to somebody now and then, and reads all the time, until `until` or the end of it all.
+fn talk(user: &mut User<'_>, chance: &mut Chance, until: Instant) -> Outcome<()> {
+    let world = user.world;
+    let options = &world.options;
+    let speakers = (options.users + STEADY) as f64;
+    let pause = Duration::from_secs_f64(speakers / options.rate.max(0.001));
+    let silence = 2 * Duration::from_secs(options.heartbeat) + PATIENCE / 3;
+    let start = Instant::now();
+    let mut due = start + pause.mul_f64(chance.below(100) as f64 / 100.0);
+    let mut tick = 0;
+    while Instant::now() < until && !world.is_ending.load(SeqCst) {
+        if due <= Instant::now() {
+            due = Instant::now() + pause.mul_f64(0.5 + chance.below(100) as f64 / 100.0);
+            speak(user, chance)?;
+        }
+        if user.number == Some(0) && start.elapsed().as_secs() > tick {
+            tick = start.elapsed().as_secs();
+            user.say(&format!("tick{tick}"))?;
+        }
+        ensure!(user.last_heartbeat.elapsed() < silence, "no heartbeat");
+        let wait = due.min(until).saturating_duration_since(Instant::now());
+        let is_open = user.receive(wait.min(LOOK_UP))?;
+        ensure!(is_open, "cut off: {:?}", user.notice);
+    }
+    Ok(())
+}
+
+/// To the room, a steady user, somebody who may be there, oneself, or somebody who was there a moment ago.
+fn speak(user: &mut User<'_>, chance: &mut Chance) -> Outcome<()> {
+    let longest = if chance.percent(3) { 1500 } else { 30 };
+    let text = "你".repeat(chance.below(longest));
+    let friend = match chance.below(10) {
+        0..4 => return user.say(&text),
+        4..7 => format!("Steady{}", chance.below(STEADY)),
+        7 => format!("Pupil{}", chance.below(user.world.options.users)),
+        8 => user.name.clone(),
+        _ => {
+            let known = user.online.values().nth(chance.below(user.online.len()));
+            known.map(|known| known.name.clone()).unwrap_or_default()
+        }
+    };
+    user.say_to(&friend, &text)
 }
 
 /// Leaves, in whichever way.
@@ -225,7 +269,7 @@ pub(crate) fn stay_on(world: &World, number: usize, chance: &mut Chance) -> Outc
     }
     world.count("steady users");
     let never = Instant::now() + Duration::from_secs(1 << 30);
-    user.talk(chance, never, &world.is_ending)?;
+    talk(&mut user, chance, never)?;
     // Everybody's last words show that nothing said before them was lost.
     user.say(BYE)?;
     world.count("byes");
