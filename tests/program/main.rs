@@ -46,4 +46,5 @@ mod python;
 mod settings;
 #[cfg(unix)]
 mod signals;
+mod soak;
 mod start;
