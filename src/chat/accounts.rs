@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::accounts_file::{AccountsError, AccountsFile, Record};
 use super::password::{HashingGate, PasswordHash};
@@ -31,7 +31,6 @@ pub struct Accounts {
     names: Mutex<Names>,
     /// Held while an account goes to disk, never together with `names`.
     file: Mutex<AccountsFile>,
-    path: PathBuf,
     gate: HashingGate,
     /// Whether new names may be registered.
     is_open: bool,
@@ -63,7 +62,6 @@ impl Accounts {
         Ok(Accounts {
             names,
             file: Mutex::new(file),
-            path: path.to_owned(),
             gate: HashingGate::default(),
             is_open,
         })
@@ -89,11 +87,17 @@ impl Accounts {
         let Some(record) = self.names.lock().registered.get(key).cloned() else {
             return Ok(false);
         };
-        let _permit = self.gate.pass().ok_or(BUSY)?;
-        record.hash.verify(password).map_err(|error| {
-            log::error!("cannot verify a password: {error}");
-            INTERNAL
-        })
+        let is_right = {
+            let _permit = self.gate.pass().ok_or(BUSY)?;
+            record.hash.verify(password).map_err(|error| {
+                log::error!("cannot verify a password: {error}");
+                INTERNAL
+            })?
+        };
+        // That takes a while: meanwhile the account may have been forgotten, and the name be registered anew.
+        let names = self.names.lock();
+        let current = names.registered.get(key);
+        Ok(is_right && current.is_some_and(|current| Arc::ptr_eq(current, &record)))
     }
 
     /// Registers a name for the client of `connection`, and returns when it is on disk.
@@ -148,7 +152,7 @@ impl Accounts {
             accounts: self,
             key: key.clone(),
         });
-        self.file.lock().remove(&self.path, key)?;
+        self.file.lock().remove(key)?;
         Ok(Some(forgotten))
     }
 

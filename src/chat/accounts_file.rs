@@ -74,38 +74,56 @@ pub trait Storage {
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
-impl Storage for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        check_linked(self)?;
-        // Not opened for appending: on Windows such a file can't be cut.
-        self.seek(SeekFrom::End(0))?;
-        self.write_all(bytes)
-    }
+/// A file on disk, which must stay where it was opened.
+#[derive(Debug)]
+pub struct DiskFile {
+    file: File,
+    path: PathBuf,
+}
 
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+impl DiskFile {
+    /// Fails if nobody will find the file again, because it was removed, or replaced as editors do: what is written
+    /// to it would be lost.
+    fn check_in_place(&self) -> io::Result<()> {
+        let there = std::fs::metadata(&self.path);
+        #[cfg(unix)]
+        let is_same = {
+            use std::os::unix::fs::MetadataExt;
+            let own = self.file.metadata()?;
+            there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino()))
+        };
+        #[cfg(not(unix))]
+        let is_same = there.is_ok();
+        match is_same {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the accounts file was removed or replaced; restart the server",
+            )),
+        }
     }
 }
 
-/// Fails if nobody will find the file again, because it was removed, or replaced as some editors do.
-fn check_linked(file: &File) -> io::Result<()> {
-    #[cfg(unix)]
-    if std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0 {
-        let why = "the accounts file was removed or replaced; restart the server";
-        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+impl Storage for DiskFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.check_in_place()?;
+        // Not opened for appending: on Windows such a file can't be cut.
+        self.file.seek(SeekFrom::End(0))?;
+        self.file.write_all(bytes)
     }
-    #[cfg(not(unix))]
-    let _ = file;
-    Ok(())
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
 }
 
 /// The open file, at whose end accounts are added.
 #[derive(Debug)]
-pub struct AccountsFile<S = File> {
+pub struct AccountsFile<S = DiskFile> {
     storage: S,
     /// Everything before this offset is whole lines.
     length: u64,
@@ -123,9 +141,12 @@ impl AccountsFile {
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(failed)?;
+        let mut file = DiskFile {
+            file: options.open(path).map_err(failed)?,
+            path: path.to_owned(),
+        };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        file.file.read_to_end(&mut bytes).map_err(failed)?;
 
         let contents = parse(&bytes)
             .map_err(|(line, what)| AccountsError::Damaged(path.to_owned(), line, what))?;
@@ -152,11 +173,13 @@ impl AccountsFile {
     ///
     /// The file is replaced whole: a line that says the account is gone would keep its hash, and would be a puzzle
     /// to whoever reads the file with an editor.
-    pub fn remove(&mut self, path: &Path, name: &NameKey) -> io::Result<()> {
+    pub fn remove(&mut self, name: &NameKey) -> io::Result<()> {
         self.check_sure()?;
+        self.storage.check_in_place()?;
+        let DiskFile { file, path } = &mut self.storage;
         let mut bytes = Vec::new();
-        self.storage.seek(SeekFrom::Start(0))?;
-        (&self.storage).take(self.length).read_to_end(&mut bytes)?;
+        file.seek(SeekFrom::Start(0))?;
+        file.take(self.length).read_to_end(&mut bytes)?;
         let mut rest = Vec::with_capacity(bytes.len());
         for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let text = match line.strip_prefix(BYTE_ORDER_MARK) {
@@ -168,7 +191,7 @@ impl AccountsFile {
                 rest.extend_from_slice(line);
             }
         }
-        self.storage = disk::replace(path, &rest)?;
+        *file = disk::replace(path, &rest)?;
         self.length = rest.len() as u64;
         self.is_dirty = false;
         // If the folder is not on disk, a power cut may bring back the old file, without what is added from now on.
@@ -385,7 +408,7 @@ mod tests {
             let path = folder.path().join("accounts.jsonl");
             std::fs::write(&path, before).unwrap();
             let (mut file, _) = AccountsFile::open(&path).unwrap();
-            file.remove(&path, &NameKey::new(name)).unwrap();
+            file.remove(&NameKey::new(name)).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
             file.append(&record(name)).unwrap();
             let added = String::from_utf8(file_of(&[name])).unwrap();
@@ -405,14 +428,36 @@ mod tests {
         // Where the new file would be written.
         let in_the_way = folder.path().join("accounts.jsonl.new");
         std::fs::create_dir(&in_the_way).unwrap();
-        assert!(file.remove(&path, &NameKey::new("Anna")).is_err());
+        assert!(file.remove(&NameKey::new("Anna")).is_err());
         file.append(&record("Charles")).unwrap();
         let text = std::fs::read(&path).unwrap();
         assert_eq!(names_in(&text), ["Anna", "Bobby", "Charles"]);
         std::fs::remove_dir(&in_the_way).unwrap();
-        file.remove(&path, &NameKey::new("Anna")).unwrap();
+        file.remove(&NameKey::new("Anna")).unwrap();
         let text = std::fs::read(&path).unwrap();
         assert_eq!(names_in(&text), ["Bobby", "Charles"]);
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_file_that_was_removed_or_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.jsonl");
+        let aside = folder.path().join("accounts.jsonl~");
+        std::fs::write(&path, file_of(&["Anna"])).unwrap();
+        let (mut file, _) = AccountsFile::open(&path).unwrap();
+        std::fs::rename(&path, &aside).unwrap();
+        for edited in [None, Some(file_of(&["Bobby"]))] {
+            if let Some(edited) = &edited {
+                std::fs::write(&path, edited).unwrap();
+            }
+            if edited.is_some() && cfg!(not(unix)) {
+                continue;
+            }
+            assert!(file.append(&record("Charles")).is_err());
+            assert!(file.remove(&NameKey::new("Anna")).is_err());
+            assert_eq!(std::fs::read(&path).ok(), edited);
+            assert_eq!(std::fs::read(&aside).unwrap(), file_of(&["Anna"]));
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::wire::name::check_name;
 pub const BANNED: &str = "you are banned from this server; ask your teacher";
 
 /// Whom a ban keeps out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Banned {
     /// A name, in any letter case, as a guest's or a registered one.
@@ -28,6 +28,14 @@ pub enum Banned {
 }
 
 impl Banned {
+    /// The same, an IPv4 address in IPv6 form as what it is.
+    pub fn to_canonical(&self) -> Banned {
+        match self {
+            Banned::Address(address) => Banned::Address(address.to_canonical()),
+            Banned::Name(name) => Banned::Name(name.clone()),
+        }
+    }
+
     fn is_same(&self, other: &Banned) -> bool {
         match (self, other) {
             (Banned::Name(one), Banned::Name(another)) => one.eq_ignore_ascii_case(another),
@@ -46,13 +54,12 @@ impl fmt::Display for Banned {
 }
 
 /// One ban.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ban {
     /// Whom it keeps out.
     #[serde(flatten)]
     pub banned: Banned,
     /// Since when (RFC 3339, UTC).
-    #[serde(default)]
     pub since: String,
 }
 
@@ -189,21 +196,76 @@ fn text_of(bans: &[Ban]) -> io::Result<Vec<u8>> {
     Ok(format!("[\n{lines}\n]\n").into_bytes())
 }
 
+/// A ban as it may stand in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: Option<String>,
+    address: Option<IpAddr>,
+    #[serde(default)]
+    since: String,
+}
+
 fn parse(bytes: &[u8]) -> Result<Vec<Ban>, String> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let mut bans: Vec<Ban> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    for ban in &mut bans {
-        match &mut ban.banned {
-            Banned::Name(name) => check_name(name).map_err(|why| format!("{name:?}: {why}"))?,
-            Banned::Address(address) => *address = address.to_canonical(),
+    let entries: Vec<Entry> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    entries.into_iter().map(ban_of).collect()
+}
+
+fn ban_of(entry: Entry) -> Result<Ban, String> {
+    let banned = match (entry.name, entry.address) {
+        (Some(name), None) => {
+            check_name(&name).map_err(|why| format!("{name:?}: {why}"))?;
+            Banned::Name(name)
         }
+        (None, Some(address)) => {
+            let address = address.to_canonical();
+            if let Some(why) = why_not_bannable(address) {
+                return Err(format!("{address} can't be banned: {why}"));
+            }
+            Banned::Address(address)
+        }
+        _ => return Err("a ban is of one name or of one address".to_owned()),
+    };
+    Ok(Ban {
+        banned,
+        since: entry.since,
+    })
+}
+
+/// Why an address can't be banned, if it can't.
+pub fn why_not_bannable(address: IpAddr) -> Option<&'static str> {
+    if address.is_loopback() {
+        Some("it is the server's own machine")
+    } else if address.is_unspecified() || address.is_multicast() {
+        Some("no client has such an address")
+    } else {
+        None
     }
-    Ok(bans)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_that_no_other_machine_has_cannot_be_banned() {
+        for (address, is_bannable) in [
+            ("127.0.0.1", false),
+            ("127.8.0.1", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("224.0.0.1", false),
+            ("192.0.2.7", true),
+            ("fe80::1", true),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            let why = why_not_bannable(address.to_canonical());
+            assert_eq!(why.is_none(), is_bannable, "{address}");
+        }
+    }
 
     fn name(name: &str) -> Banned {
         Banned::Name(name.to_owned())
@@ -257,6 +319,9 @@ mod tests {
             r#"[{"name":"Al"}]"#,
             r#"[{"address":"192.0.2"}]"#,
             r#"[{"since":"2026-01-01T08:00:00Z"}]"#,
+            r#"[{"name":"Carol","address":"192.0.2.7"}]"#,
+            r#"[{"name":"Carol","until":"never"}]"#,
+            r#"[{"address":"::ffff:127.0.0.1"}]"#,
         ] {
             assert!(parse(damaged.as_bytes()).is_err(), "{damaged}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::accounts::{Accounts, GuestClaim, WRONG_PASSWORD};
 use super::bans::{BANNED, Bans};
-use super::moderation::{Dismissal, LOCKED, Muted, Order, Rules};
+use super::moderation::{LOCKED, Muted, Order, Rules, Target};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
 use crate::sync::channel::{Receiver, Sender};
@@ -241,8 +241,8 @@ impl FanOut {
                 reply,
             } => {
                 let is_meant = |member: &Session| match &whom {
-                    Dismissal::Name(name) => member.key() == name,
-                    Dismissal::Address(address) => member.connection().peer().ip() == *address,
+                    Target::Name(name) => member.key() == name,
+                    Target::Address(address) => member.connection().peer().ip() == *address,
                 };
                 let members = self.roster.members();
                 let meant: Vec<Arc<Session>> =

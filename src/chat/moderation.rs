@@ -58,7 +58,7 @@ pub enum Order {
     /// Sends users away.
     Dismiss {
         /// Which.
-        whom: Dismissal,
+        whom: Target,
         /// Why, for the log.
         reason: EndReason,
         /// Their last line.
@@ -77,7 +77,7 @@ pub enum Order {
 
 /// Whom to send away.
 #[derive(Clone, Debug)]
-pub enum Dismissal {
+pub enum Target {
     /// The user with this name.
     Name(NameKey),
     /// All users from this address.

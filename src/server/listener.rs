@@ -110,6 +110,10 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
         .connections
         .lock()
         .insert(number, Arc::downgrade(&connection));
+    // A ban that came meanwhile may not have found it.
+    if matches!(admission, Admission::Welcome) && shared.bans.has_address(peer.ip()) {
+        connection.end(EndReason::Banned);
+    }
     let thread_shared = Arc::clone(shared);
     let thread_connection = Arc::clone(&connection);
     let spawned = thread::Builder::new()

@@ -185,6 +185,10 @@ impl<'a> Client<'a> {
             if let Err(end) = self.pause(wait) {
                 return end;
             }
+            // What has no frame in it, such as white space, has not led to this question yet.
+            if self.connection.must_leave() {
+                return self.end_or(End::of(EndReason::Closed));
+            }
         }
     }
 
@@ -580,14 +584,13 @@ impl<'a> Client<'a> {
             format!(": {}", end.detail)
         };
         log::info!("{who} left ({}{detail}; {})", end.reason, self.describe());
-        if matches!(end.reason, EndReason::Kicked | EndReason::Banned) {
-            // Nothing comes after the last line.
-            self.connection.settle_all(Err(
-                "your connection was ended before the message could be delivered",
-            ));
-        }
-        if let Some(words) = &end.last_words {
-            self.notice(words);
+        match (&end.last_words, end.reason) {
+            (Some(words), EndReason::Kicked | EndReason::Banned) => self.connection.send_last(
+                &ServerMessage::notice(words.as_ref()),
+                Err("your connection was ended before the message could be delivered"),
+            ),
+            (Some(words), _) => self.notice(words),
+            (None, _) => {}
         }
         if self.connection.ended().is_none() && end.reason != EndReason::OtherProtocol {
             self.connection.linger(LINGER);

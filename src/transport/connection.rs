@@ -310,8 +310,8 @@ impl Connection {
         self.act(|outbox, _| outbox.end(reason));
     }
 
-    /// Asks the connection's own thread to leave by the usual way, with a last line for the client. Wakes it
-    /// wherever it waits. The first who asks is heard.
+    /// Asks the connection's own thread to leave by the usual way, with a last line for the client. Wakes it from its
+    /// socket and from [`pause`](Self::pause); what else it waits for is over soon. The first who asks is heard.
     pub fn dismiss(self: &Arc<Self>, reason: EndReason, words: Arc<str>) {
         if self.act(|outbox, _| outbox.dismiss(Dismissal { reason, words })) {
             // The outgoing side stays open for the last line. A socket that is already down needs no waking.
@@ -320,16 +320,15 @@ impl Connection {
         }
     }
 
-    /// Decides all receipts that are owed to this connection, and sends them.
-    pub fn settle_all(self: &Arc<Self>, verdict: Verdict) {
-        self.act(|outbox, socket| outbox.settle_all(socket, verdict));
+    /// Decides all receipts that are owed to this connection, sends a last line, and takes nothing more.
+    pub fn send_last(self: &Arc<Self>, message: &ServerMessage<'_>, verdict: Verdict) {
+        self.act(|outbox, socket| outbox.push_last(socket, message.to_line(), verdict));
     }
 
     /// Sends a last line and takes nothing more. The socket is shut for writing once all is sent.
     pub fn say_goodbye(self: &Arc<Self>, message: &ServerMessage<'_>) {
         self.act(|outbox, socket| {
-            outbox.settle_all(socket, Err("the server stops"));
-            outbox.push(socket, &message.to_line().into(), 0, None);
+            outbox.push_last(socket, message.to_line(), Err("the server stops"));
             outbox.finish(socket);
         });
     }

@@ -70,7 +70,9 @@ pub struct Dismissal {
 enum Stage {
     /// Takes what it is given.
     Open,
-    /// Takes nothing more; what is queued still goes out.
+    /// Takes nothing more: the last line is sent, or queued.
+    Last,
+    /// Takes nothing more; once all that is queued has gone out, the socket is to be shut.
     Finishing,
     /// The same, and TLS has said goodbye.
     Notified,
@@ -391,10 +393,17 @@ impl Outbox {
         }
     }
 
+    /// Decides all receipts that are owed to this connection, sends them and a last line, and takes nothing more.
+    pub fn push_last(&mut self, sink: &impl Sink, line: Line, verdict: Verdict) {
+        self.settle_all(sink, verdict);
+        self.push(sink, &line.into(), 0, None);
+        self.stage = self.stage.max(Stage::Last);
+    }
+
     /// Takes nothing more from now on. When all that is queued was sent, TLS says goodbye, and the socket is to
     /// be shut for writing.
     pub fn finish(&mut self, sink: &impl Sink) {
-        if self.stage == Stage::Open {
+        if self.stage <= Stage::Last {
             self.stage = Stage::Finishing;
             self.flush(sink);
         }
@@ -410,7 +419,7 @@ impl Outbox {
                 self.flush(sink);
             }
             Stage::Notified => self.stage = Stage::Shut,
-            Stage::Open | Stage::Shut => {}
+            Stage::Open | Stage::Last | Stage::Shut => {}
         }
     }
 

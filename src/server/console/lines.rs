@@ -49,6 +49,10 @@ impl<R: BufRead> Lines<R> {
                     thread::sleep(BACKGROUND_PAUSE);
                     continue;
                 }
+                // Windows says so of half a character, as of an emoji that was pasted in part.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Ok(Typed::Unusable("this is not text; it has been ignored"));
+                }
                 Err(error) => return Err(error),
             };
             let (count, is_whole) = match bytes.iter().position(|byte| *byte == b'\n') {

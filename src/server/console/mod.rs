@@ -82,8 +82,8 @@ impl<W: Write> Console<'_, W> {
         match parse(line) {
             Ok(None) => {}
             Ok(Some(Command::Quit)) => {
-                self.tell("The server stops.");
                 self.handle.stop();
+                self.tell("The server stops.");
                 return false;
             }
             Ok(Some(command)) => {
@@ -159,7 +159,7 @@ impl<W: Write> Console<'_, W> {
             },
             Command::Stats => {
                 let stats = moderator.stats()?;
-                format!("Since {}: {stats}.", self.clock(stats.started))
+                format!("Since {}: {stats}.", self.clock_of(stats.started))
             }
             Command::Help => help(),
             Command::Quit => String::new(),
@@ -226,7 +226,7 @@ impl<W: Write> Console<'_, W> {
                 let _ = write!(text, " {name} is kicked, and may come back by another name");
                 text += &match address.is_loopback() {
                     true => ".".to_owned(),
-                    false => format!("; ban {address} would prevent that."),
+                    false => format!("; ban {address} would make that harder."),
                 };
             }
             (Banned::Address(_), kicked) => {
@@ -263,7 +263,7 @@ impl<W: Write> Console<'_, W> {
                 if user.is_guest { "guest" } else { "registered" }.to_owned(),
                 user.address.to_string(),
                 if user.is_tls { "TLS" } else { "plain" }.to_owned(),
-                self.clock(user.since),
+                self.clock_of(user.since),
                 user.messages.to_string(),
             ]
         }));
@@ -278,18 +278,19 @@ impl<W: Write> Console<'_, W> {
             .iter()
             .map(|ban| {
                 let since = ban.since.parse::<jiff::Timestamp>();
-                let since = since.map(|since| format!("since {}", self.clock(since.into())));
+                let since = since.map(|since| format!("since {}", self.clock(since)));
                 [ban.banned.to_string(), since.unwrap_or_default()]
             })
             .collect();
         in_columns(&rows)
     }
 
+    fn clock_of(&self, time: SystemTime) -> String {
+        jiff::Timestamp::try_from(time).map_or("?".to_owned(), |time| self.clock(time))
+    }
+
     /// A time of day, with its date unless that is today's.
-    fn clock(&self, time: SystemTime) -> String {
-        let Ok(time) = jiff::Timestamp::try_from(time) else {
-            return "?".to_owned();
-        };
+    fn clock(&self, time: jiff::Timestamp) -> String {
         let time = time.to_zoned(self.zone.clone());
         let today = jiff::Timestamp::now().to_zoned(self.zone.clone()).date();
         let format = match time.date() == today {
@@ -335,11 +336,16 @@ fn help() -> String {
 
 /// Rows whose columns stand below each other. Names and addresses have no wide characters.
 fn in_columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.len().max(*width);
+        }
+    }
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        for (width, cell) in widths.into_iter().zip(row) {
             let _ = write!(line, "{cell:width$}  ");
         }
         text += line.trim_end();
