@@ -59,7 +59,7 @@ pub fn text(handle: &Handle, data_dir: &Path, own: &[IpAddr]) -> Result<String, 
     }
     writeln!(
         out,
-        "\nNames and the certificate are kept in {}",
+        "\nNames, bans and the certificate are kept in {}",
         data_dir.display()
     )?;
     writeln!(out, "Stop with Ctrl-C.\n")?;

@@ -127,9 +127,15 @@ impl World {
 
 /// Runs a scenario in many orders.
 fn explore(scenario: impl Fn(&World) + Send + Sync + 'static) {
+    explore_longer(1, scenario);
+}
+
+/// Runs a scenario in so many times as many orders: few of them show what can go wrong, or all are short.
+fn explore_longer(times: usize, scenario: impl Fn(&World) + Send + Sync + 'static) {
     let rounds = std::env::var("CHATD_MODEL_ROUNDS").map_or(ROUNDS, |rounds| {
         rounds.parse().expect("CHATD_MODEL_ROUNDS is a number")
     });
+    let rounds = rounds * times;
     let folder = tempfile::tempdir().unwrap();
     let scenario = std::sync::Arc::new(move || {
         let world = World::new(folder.path());

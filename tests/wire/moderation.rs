@@ -228,17 +228,23 @@ fn muting_loses_nothing_that_was_said_before() {
     anna.expect_nothing();
 }
 
+/// A guest whose socket holds little that it has not read.
+fn narrow_guest(server: &TestServer, name: &str) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.connect(&server.plain_address().into()).unwrap();
+    let mut guest = Client::over(socket.into(), Way::Plain);
+    guest.log_in(name);
+    guest
+}
+
 #[test]
 fn the_refusal_of_a_muted_message_waits_for_the_receipts_before_it() {
     let server = TestServer::calm_with(|config| {
         (config.rate, config.byte_rate) = (0, 0);
         config.max_backlog = 64 << 20;
     });
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(16 << 10).unwrap();
-    socket.connect(&server.plain_address().into()).unwrap();
-    let mut slow = Client::over(socket.into(), Way::Plain);
-    slow.log_in("Slow");
+    let mut slow = narrow_guest(&server, "Slow");
     let mut anna = server.guest("Anna");
     let text = "x".repeat(60 << 10);
     // More than the socket takes, so that the last ones wait.
@@ -339,11 +345,7 @@ fn who_is_kicked_gets_its_receipts_before_the_reason() {
         (config.rate, config.byte_rate) = (0, 0);
         config.max_backlog = 64 << 20;
     });
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(16 << 10).unwrap();
-    socket.connect(&server.plain_address().into()).unwrap();
-    let mut slow = Client::over(socket.into(), Way::Plain);
-    slow.log_in("Slow");
+    let mut slow = narrow_guest(&server, "Slow");
     let mut anna = server.guest("Anna");
     const MANY: usize = 200;
     for _ in 0..MANY {
@@ -382,11 +384,7 @@ fn who_does_not_read_is_kicked_all_the_same() {
         (config.rate, config.byte_rate) = (0, 0);
         config.max_backlog = 64 << 20;
     });
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(16 << 10).unwrap();
-    socket.connect(&server.plain_address().into()).unwrap();
-    let mut sleeper = Client::over(socket.into(), Way::Plain);
-    sleeper.log_in("Sleeper");
+    let mut sleeper = narrow_guest(&server, "Sleeper");
     let mut anna = server.guest("Anna");
     let text = "x".repeat(60 << 10);
     for _ in 0..200 {
