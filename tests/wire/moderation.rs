@@ -345,7 +345,7 @@ fn who_is_kicked_gets_its_receipts_before_the_reason() {
         (config.rate, config.byte_rate) = (0, 0);
         config.max_backlog = 64 << 20;
     });
-    let mut slow = narrow_guest(&server, "Slow");
+    let _slow = narrow_guest(&server, "Slow");
     let mut anna = server.guest("Anna");
     const MANY: usize = 200;
     for _ in 0..MANY {
