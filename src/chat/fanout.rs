@@ -1,21 +1,21 @@
-//! The thread that keeps the one order: it alone takes events, changes the session map and broadcasts.
+//! The keeper of the one order: it alone carries out events, changes the session map and broadcasts.
+//!
+//! A [`FanOut`] stands behind a mutex, so one thread at a time has it: mostly a thread of its own, which takes events
+//! out of a channel and runs [`run`]. While the room is calm, whoever speaks carries out the event itself and no
+//! other thread needs to wake up; see [`Events`](super::Events).
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use super::accounts::{Accounts, GuestClaim, WRONG_PASSWORD};
 use super::bans::{BANNED, Bans};
+use super::events::Event;
 use super::moderation::{LOCKED, Muted, Order, Rules, Target};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
-use crate::sync::channel::{Receiver, Sender};
-use crate::sync::{Arc, Instant};
-use crate::transport::connection::Receipt;
-use crate::wire::message::Line;
+use crate::sync::channel::Receiver;
+use crate::sync::{Arc, Instant, Mutex, yield_now};
 use crate::wire::name::NameKey;
-
-/// Events that may wait. When it is full, those who post wait: the room's own pace holds back its speakers.
-pub const CHANNEL_CAPACITY: usize = 256;
 
 /// A batch ends when it has this many bytes, or a quarter of the largest backlog.
 const MAX_BATCH: usize = 256 << 10;
@@ -24,59 +24,14 @@ const MAX_BATCH: usize = 256 << 10;
 /// thread's time than sending.
 const MIN_GATHERING: Duration = Duration::from_millis(5);
 
-/// Something that has its place in the one order.
-#[derive(Debug)]
-pub enum Event {
-    /// A user wants in.
-    Join {
-        /// The session, with its name checked and its password verified.
-        session: Arc<Session>,
-        /// Told whether it is in. The 11 of a success was sent by then; that of a refusal is for the receiver.
-        reply: Sender<Result<(), Cow<'static, str>>>,
-    },
-    /// A user says something to the room.
-    Say {
-        /// Who.
-        session: Arc<Session>,
-        /// One or more 32s.
-        lines: Line,
-    },
-    /// A private message that must not overtake what its sender said before.
-    Private {
-        /// Who says it.
-        session: Arc<Session>,
-        /// To whom.
-        friend: NameKey,
-        /// The 13.
-        line: Line,
-        /// The receipt for it.
-        receipt: Receipt,
-    },
-    /// A user leaves, or is gone.
-    Leave {
-        /// Who.
-        session: Arc<Session>,
-        /// Told when the user is off the roster and was sent everything said before.
-        reply: Sender<()>,
-    },
-    /// Whoever runs the server wants something of the room.
-    Order(Order),
-    /// The server stops: everybody is sent what was said before, and is off the roster without a 31.
-    Stop {
-        /// Told who was online.
-        reply: Sender<Vec<Arc<Session>>>,
-    },
-}
-
 /// Why a name can't be used now.
 pub const NAME_IN_USE: &str = "this name is in use; if that was you, try again in half a minute";
 
 /// Why a private message is refused.
 pub const NOT_ONLINE: &str = "no user of this name is online";
 
-/// What the fan-out thread works with.
+/// Who is online, and all it takes to carry out an event.
 pub struct FanOut {
-    events: Receiver<Event>,
     roster: Roster<Session, Option<GuestClaim>>,
     accounts: Arc<Accounts>,
     bans: Arc<Bans>,
@@ -86,8 +41,10 @@ pub struct FanOut {
     max_batch: usize,
     /// Whose events are in the batch.
     posted: Vec<Arc<Session>>,
-    /// How long it took to send the last batch.
-    last_flush: Duration,
+    /// When the last batch was sent, and how long that took.
+    last_flush: (Instant, Duration),
+    /// Whether the last batch held several events.
+    was_busy: bool,
     is_stopping: bool,
 }
 
@@ -99,53 +56,69 @@ impl std::fmt::Debug for FanOut {
     }
 }
 
+/// Carries out events until nobody is left who could post one.
+pub fn run(fan_out: &Mutex<FanOut>, events: &Receiver<Event>) {
+    while let Ok(event) = events.recv() {
+        fan_out.lock().carry_out_all(event, events);
+    }
+}
+
 impl FanOut {
-    /// A fan-out that takes `events` and keeps `sessions`.
+    /// A fan-out that keeps `sessions`.
     pub fn new(
-        events: Receiver<Event>,
         sessions: SessionMap,
         accounts: Arc<Accounts>,
         bans: Arc<Bans>,
         max_backlog: usize,
     ) -> FanOut {
         FanOut {
-            events,
             roster: Roster::new(sessions),
             accounts,
             bans,
             rules: Rules::default(),
             max_batch: MAX_BATCH.min(max_backlog / 4),
             posted: Vec::new(),
-            last_flush: Duration::ZERO,
+            last_flush: (Instant::now(), Duration::ZERO),
+            was_busy: false,
             is_stopping: false,
         }
     }
 
-    /// Works until nobody is left who could post an event.
-    pub fn run(mut self) {
-        let mut was_busy = false;
-        while let Ok(event) = self.events.recv() {
-            self.apply(event);
-            if was_busy {
-                // Those who are about to post do so first: a fuller batch costs each message less.
-                std::thread::yield_now();
-            }
-            self.gather();
-            was_busy = self.posted.len() > 1;
-            self.flush();
+    /// Carries out `first` and what else already waits, as one batch.
+    fn carry_out_all(&mut self, first: Event, events: &Receiver<Event>) {
+        self.apply(first);
+        if self.was_busy {
+            // Those who are about to post do so first: a fuller batch costs each message less.
+            yield_now();
         }
+        self.gather(events);
+        self.was_busy = self.posted.len() > 1;
+        self.flush();
+    }
+
+    /// Carries out one event.
+    pub(super) fn carry_out(&mut self, event: Event) {
+        self.apply(event);
+        self.flush();
+    }
+
+    /// Whether events come one at a time, with more time between them than it takes to send one to everybody.
+    pub(super) fn is_calm(&self) -> bool {
+        let (sent_at, took) = self.last_flush;
+        !self.was_busy && sent_at.elapsed() >= took
     }
 
     /// Applies what else already waits.
-    fn gather(&mut self) {
+    fn gather(&mut self, events: &Receiver<Event>) {
+        let (_, longest) = self.last_flush;
         let mut until = None;
         while self.roster.pending() < self.max_batch {
-            let Ok(event) = self.events.try_recv() else {
+            let Ok(event) = events.try_recv() else {
                 return;
             };
             self.apply(event);
             let now = Instant::now();
-            if now >= *until.get_or_insert(now + self.last_flush.max(MIN_GATHERING)) {
+            if now >= *until.get_or_insert(now + longest.max(MIN_GATHERING)) {
                 return;
             }
         }
@@ -154,13 +127,14 @@ impl FanOut {
     fn flush(&mut self) {
         let start = Instant::now();
         self.roster.flush();
-        self.last_flush = start.elapsed();
+        let end = Instant::now();
+        self.last_flush = (end, end - start);
         for session in self.posted.drain(..) {
             session.note_delivered();
         }
     }
 
-    /// Applies one event. Must not block: everybody waits for this thread.
+    /// Applies one event. Must not block: everybody waits for the fan-out.
     fn apply(&mut self, event: Event) {
         match event {
             Event::Join { session, reply } => {

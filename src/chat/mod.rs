@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod accounts_file;
 pub mod bans;
 pub mod disk;
+pub mod events;
 pub mod fanout;
 pub mod heartbeat;
 pub mod laggards;
@@ -15,5 +16,5 @@ pub mod session;
 
 pub use accounts::Accounts;
 pub use bans::Bans;
-pub use fanout::Event;
+pub use events::{Event, Events};
 pub use session::{Session, SessionMap};

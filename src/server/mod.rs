@@ -27,11 +27,11 @@ use openssl::ssl::SslContext;
 use self::data_dir::DataDir;
 use self::limits::Places;
 use self::totals::{Stats, Totals};
-use crate::chat::fanout::{CHANNEL_CAPACITY, FanOut};
-use crate::chat::{Accounts, Bans, Event, Session, SessionMap, heartbeat, laggards};
+use crate::chat::fanout::{self, FanOut};
+use crate::chat::{Accounts, Bans, Event, Events, Session, SessionMap, heartbeat, laggards};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, bounded, unbounded};
-use crate::sync::{Arc, Instant, Mutex, Weak};
+use crate::sync::{Arc, Instant, Mutex, Sentinel, Weak};
 use crate::transport::certificate;
 use crate::transport::connection::{Connection, EndReason};
 use crate::transport::socket;
@@ -52,12 +52,12 @@ const FAREWELL: Duration = Duration::from_millis(3500);
 pub(crate) struct Shared {
     config: Config,
     accounts: Arc<Accounts>,
-    /// Asked by listeners and by the fan-out thread, changed by whoever moderates.
+    /// Asked by listeners and by the fan-out, changed by whoever moderates.
     bans: Arc<Bans>,
-    /// Written by the fan-out thread only.
+    /// Written by the fan-out only.
     sessions: SessionMap,
-    /// To the fan-out thread.
-    events: Sender<Event>,
+    /// To the fan-out.
+    events: Events,
     /// To the laggards' thread.
     laggards: Sender<Arc<Connection>>,
     tls: Option<SslContext>,
@@ -79,14 +79,20 @@ impl Shared {
         bans: Arc<Bans>,
         tls: Option<SslContext>,
     ) -> (Arc<Shared>, Receiver<Event>, Receiver<Arc<Connection>>) {
-        let (event_sender, events) = bounded(CHANNEL_CAPACITY);
+        let sessions = SessionMap::default();
+        let (events, posted) = Events::new(Arc::new(Mutex::new(FanOut::new(
+            Arc::clone(&sessions),
+            Arc::clone(&accounts),
+            Arc::clone(&bans),
+            config.max_backlog,
+        ))));
         // Each connection is in this channel once at most, so their number bounds it.
         let (laggard_sender, laggards) = unbounded();
         let shared = Shared {
             accounts,
             bans,
-            sessions: SessionMap::default(),
-            events: event_sender,
+            sessions,
+            events,
             laggards: laggard_sender,
             tls,
             connections: Mutex::default(),
@@ -96,7 +102,7 @@ impl Shared {
             is_stopping: AtomicBool::new(false),
             config,
         };
-        (Arc::new(shared), events, laggards)
+        (Arc::new(shared), posted, laggards)
     }
 
     fn is_stopping(&self) -> bool {
@@ -267,14 +273,8 @@ impl Server {
             data_dir.path().display()
         );
 
-        let fan_out = FanOut::new(
-            events,
-            Arc::clone(&shared.sessions),
-            Arc::clone(&shared.accounts),
-            Arc::clone(&shared.bans),
-            config.max_backlog,
-        );
-        spawn("fanout", move || fan_out.run())?;
+        let fan_out = Arc::clone(shared.events.fan_out());
+        spawn("fanout", move || fanout::run(&fan_out, &events))?;
         let dead_after = config.dead_after();
         spawn("laggards", move || laggards::run(&laggards, dead_after))?;
         // Dropped at the end of this function, which ends the heartbeat.
@@ -351,7 +351,7 @@ impl Shared {
     fn dissolve(&self, deadline: Instant) -> Vec<Arc<Session>> {
         let (reply, online) = bounded(1);
         // If the channel stays full, there is no reply either.
-        let _ = self.events.send_deadline(Event::Stop { reply }, deadline);
+        let _ = self.events.post_by(Event::Stop { reply }, deadline);
         online.recv_deadline(deadline).unwrap_or_else(|_| {
             let known: Vec<_> = self.sessions.read().values().cloned().collect();
             if known.is_empty() {
@@ -488,19 +488,4 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartEr
         .spawn(watched)
         .map(drop)
         .map_err(StartError::Thread)
-}
-
-/// Ends the process when it is dropped by a panic.
-struct Sentinel;
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let name = thread::current().name().unwrap_or_default().to_owned();
-            log::error!("the thread {name} has failed, so the server ends");
-            // What was logged is written by a thread of its own.
-            thread::sleep(Duration::from_millis(100));
-            std::process::exit(101);
-        }
-    }
 }

@@ -338,7 +338,7 @@ fn user(session: &Session) -> User {
 
 impl Shared {
     fn order(&self, order: Order) -> Result<(), Refusal> {
-        let posted = self.events.send(Event::Order(order));
+        let posted = self.events.post(Event::Order(order));
         posted.map_err(|_| Refusal::Stopped)
     }
 

@@ -399,7 +399,7 @@ impl<'a> Client<'a> {
             session: Arc::clone(&session),
             reply,
         };
-        let _ = self.shared.events.send(join);
+        let _ = self.shared.events.post(join);
         match outcome.recv() {
             Ok(Ok(())) => {
                 self.shared.totals.count_login();
@@ -499,7 +499,7 @@ impl<'a> Client<'a> {
         let session = Arc::clone(session);
         self.post_said();
         session.note_posted();
-        let _ = self.shared.events.send(Event::Private {
+        let _ = self.shared.events.post(Event::Private {
             session,
             friend,
             line,
@@ -530,15 +530,11 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Passes on what the client has said to the room. Waits while the fan-out thread is busy.
+    /// Passes on what the client has said to the room. Waits while the fan-out has too much to do.
     fn post_said(&mut self) {
         if let Some(session) = self.session.as_ref().filter(|_| !self.said.is_empty()) {
-            session.note_posted();
             let lines = std::mem::take(&mut self.said);
-            let _ = self.shared.events.send(Event::Say {
-                session: Arc::clone(session),
-                lines,
-            });
+            self.shared.events.say(session, lines);
         }
     }
 
@@ -569,7 +565,7 @@ impl<'a> Client<'a> {
         let session = self.session.take();
         if let Some(session) = &session {
             let (reply, done) = bounded(1);
-            let _ = self.shared.events.send(Event::Leave {
+            let _ = self.shared.events.post(Event::Leave {
                 session: Arc::clone(session),
                 reply,
             });

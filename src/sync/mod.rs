@@ -5,11 +5,13 @@
 
 #[cfg(feature = "model")]
 mod model;
+mod sentinel;
 
 #[cfg(feature = "model")]
 pub(crate) use self::model::*;
 #[cfg(not(feature = "model"))]
 pub(crate) use self::real::*;
+pub(crate) use self::sentinel::Sentinel;
 pub(crate) use std::sync::{Arc, Weak};
 
 #[cfg(not(feature = "model"))]
@@ -19,5 +21,6 @@ mod real {
     pub(crate) use std::sync::atomic;
     #[cfg(not(unix))]
     pub(crate) use std::thread::sleep;
+    pub(crate) use std::thread::yield_now;
     pub(crate) use std::time::Instant;
 }

@@ -9,11 +9,12 @@
 
 use std::collections::VecDeque;
 use std::ops::{Add, Deref, DerefMut, Sub};
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
 pub(crate) use shuttle::sync::atomic;
+pub(crate) use shuttle::thread::yield_now;
 
 /// Waits of this length or longer never time out: whoever is not woken from one shows as a deadlock.
 const FOREVER: Duration = Duration::from_secs(1);
@@ -69,7 +70,7 @@ impl Sub<Instant> for Instant {
 
 /// A pause after which a thread looks again.
 pub(crate) fn sleep(_: Duration) {
-    shuttle::thread::yield_now();
+    yield_now();
 }
 
 fn unpoisoned<G>(result: Result<G, PoisonError<G>>) -> G {
@@ -95,6 +96,18 @@ impl<T> Mutex<T> {
             mutex: self,
             guard: Some(unpoisoned(self.0.lock())),
         }
+    }
+
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let guard = match self.0.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(MutexGuard {
+            mutex: self,
+            guard: Some(guard),
+        })
     }
 }
 
@@ -164,7 +177,7 @@ impl Condvar {
         let before = self.notified.load(Ordering::SeqCst);
         guard.guard = None;
         for _ in 0..PATIENCE {
-            shuttle::thread::yield_now();
+            yield_now();
         }
         let timed_out = self.notified.load(Ordering::SeqCst) == before;
         if timed_out {
@@ -224,6 +237,10 @@ pub(crate) mod channel {
     impl<T> Sender<T> {
         pub fn len(&self) -> usize {
             unpoisoned(self.0.state.lock()).queue.len()
+        }
+
+        pub fn is_empty(&self) -> bool {
+            self.len() == 0
         }
 
         pub fn send(&self, message: T) -> Result<(), SendError<T>> {
