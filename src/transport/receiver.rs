@@ -20,6 +20,8 @@ pub struct Receiver {
     ciphertext: Vec<u8>,
     /// Whether the last read brought much.
     was_full: bool,
+    /// Whether ciphertext was handed over that has not been decrypted yet.
+    may_have_more: bool,
     deadline: Option<Instant>,
     /// Bytes that came through the socket since [`take_received`](Self::take_received).
     received: usize,
@@ -32,6 +34,7 @@ impl Receiver {
             connection,
             ciphertext: Vec::new(),
             was_full: false,
+            may_have_more: true,
             deadline: None,
             received: 0,
         }
@@ -95,9 +98,11 @@ impl Receiver {
             return Ok(Some(count));
         }
         // What came with earlier ciphertext is there without waiting.
-        match self.decrypt(0, buffer)? {
-            Progress::NeedsInput => {}
-            progress => return Ok(progress.data()),
+        if self.may_have_more {
+            match self.decrypt(0, buffer)? {
+                Progress::NeedsInput => {}
+                progress => return Ok(progress.data()),
+            }
         }
         match self.read_ciphertext()? {
             0 => Ok(Some(0)),
@@ -108,6 +113,7 @@ impl Receiver {
     /// Hands over `count` bytes of ciphertext and decrypts what that allows.
     fn decrypt(&mut self, count: usize, buffer: &mut [u8]) -> io::Result<Progress> {
         let ciphertext = &self.ciphertext[..count];
+        let may_have_more = &mut self.may_have_more;
         self.connection.act(|outbox, socket| {
             let was_behind = outbox.is_behind();
             let Some(tls) = outbox.tls() else {
@@ -115,6 +121,7 @@ impl Receiver {
             };
             tls.feed(ciphertext);
             let progress = tls.read(buffer);
+            *may_have_more = tls.may_have_more();
             // TLS may have something to say, an alert or an answer to a key update.
             if !was_behind && outbox.is_behind() {
                 outbox.flush(socket);

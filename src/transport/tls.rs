@@ -14,8 +14,8 @@ use openssl::ssl::{
 };
 use openssl::x509::X509;
 
-/// An `outgoing` buffer that has grown past this many bytes is given back once it is empty.
-const KEPT_CAPACITY: usize = 4 << 10;
+/// A buffer that has grown past this many bytes is given back once it is empty.
+const KEPT_CAPACITY: usize = 2 << 10;
 
 /// The settings that all TLS connections share: versions 1.2 and 1.3 with the ciphers that Mozilla's guidelines
 /// call intermediate, no renegotiation, and no resumption, which a chat that stays connected has no use for.
@@ -86,18 +86,19 @@ impl Tls {
 
     /// Hands over ciphertext that came from the socket.
     pub fn feed(&mut self, ciphertext: &[u8]) {
-        let pipe = self.stream.get_mut();
-        if pipe.taken == pipe.incoming.len() {
-            pipe.incoming.clear();
-            pipe.taken = 0;
-        }
-        pipe.incoming.extend_from_slice(ciphertext);
+        self.stream.get_mut().incoming.extend_from_slice(ciphertext);
     }
 
     /// Goes on with the handshake as far as what was fed allows.
     pub fn handshake(&mut self) -> io::Result<Progress> {
         let result = self.stream.accept().map(|()| 0);
         self.progress(result)
+    }
+
+    /// Whether [`read`](Self::read) may find something without being fed.
+    pub fn may_have_more(&self) -> bool {
+        let pipe = self.stream.get_ref();
+        pipe.taken < pipe.incoming.len() || self.stream.ssl().pending() > 0
     }
 
     /// Decrypts into `buffer` as much as what was fed allows.
@@ -107,17 +108,14 @@ impl Tls {
     }
 
     fn progress(&mut self, result: Result<usize, openssl::ssl::Error>) -> io::Result<Progress> {
+        let pipe = self.stream.get_mut();
+        if pipe.taken == pipe.incoming.len() {
+            pipe.taken = 0;
+            empty(&mut pipe.incoming);
+        }
         match result {
             Ok(count) => Ok(Progress::Done(count)),
-            Err(error) if error.code() == ErrorCode::WANT_READ => {
-                let pipe = self.stream.get_mut();
-                if pipe.taken == pipe.incoming.len() {
-                    // Idle connections are many: none keeps a buffer.
-                    pipe.incoming = Vec::new();
-                    pipe.taken = 0;
-                }
-                Ok(Progress::NeedsInput)
-            }
+            Err(error) if error.code() == ErrorCode::WANT_READ => Ok(Progress::NeedsInput),
             Err(error) if error.code() == ErrorCode::ZERO_RETURN => Ok(Progress::Closed),
             Err(error) => Err(io::Error::other(error)),
         }
@@ -150,12 +148,17 @@ impl Tls {
         pipe.sent += count;
         if pipe.sent == pipe.outgoing.len() {
             pipe.sent = 0;
-            if pipe.outgoing.capacity() > KEPT_CAPACITY {
-                pipe.outgoing = Vec::new();
-            } else {
-                pipe.outgoing.clear();
-            }
+            empty(&mut pipe.outgoing);
         }
+    }
+}
+
+/// Empties a buffer that will be filled again, if it is small: idle connections are many.
+fn empty(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_CAPACITY {
+        *buffer = Vec::new();
+    } else {
+        buffer.clear();
     }
 }
 
