@@ -178,7 +178,7 @@ impl<'a> Client<'a> {
             if let Err(end) = self.act_on_all(&mut frames) {
                 return end;
             }
-            self.post_said();
+            self.let_go();
             let wait = self
                 .byte_pace
                 .take(self.receiver.take_received(), Instant::now());
@@ -201,7 +201,7 @@ impl<'a> Client<'a> {
         {
             let wait = self.command_pace.take(1, Instant::now());
             if !wait.is_zero() {
-                self.post_said();
+                self.let_go();
             }
             self.pause(wait)?;
             if self.connection.must_leave() {
@@ -320,7 +320,7 @@ impl<'a> Client<'a> {
         // What the client has said so far goes first, so that nothing overtakes it. A private message decides
         // for itself whether it must wait for that.
         if !matches!(request, Request::Room { .. } | Request::Private { .. }) {
-            self.post_said();
+            self.let_go();
         }
         match request {
             Request::Login { name, password } => self.login(&name, &password)?,
@@ -497,7 +497,7 @@ impl<'a> Client<'a> {
         // Whoever is not in the map may have read its 11 all the same: that goes out before the map is changed.
         // Only the fan-out thread knows that nobody of this name is online.
         let session = Arc::clone(session);
-        self.post_said();
+        self.let_go();
         session.note_posted();
         let _ = self.shared.events.post(Event::Private {
             session,
@@ -508,7 +508,7 @@ impl<'a> Client<'a> {
     }
 
     /// A message to the room. It is gathered with others that came with it, and passed on by
-    /// [`post_said`](Self::post_said).
+    /// [`let_go`](Self::let_go).
     fn say(&mut self, message: &Field<'_>) {
         let Some(session) = &self.session else {
             return self.notice("log in before you speak");
@@ -526,12 +526,14 @@ impl<'a> Client<'a> {
         };
         room.append_to(&mut self.said);
         if self.said.len() >= MAX_SAID {
-            self.post_said();
+            self.let_go();
         }
     }
 
-    /// Passes on what the client has said to the room. Waits while the fan-out has too much to do.
-    fn post_said(&mut self) {
+    /// Lets go of what was gathered from this client's messages: its receipts, and what it has said to the room. Waits
+    /// while the fan-out has too much to do.
+    fn let_go(&mut self) {
+        self.connection.release();
         if let Some(session) = self.session.as_ref().filter(|_| !self.said.is_empty()) {
             let lines = std::mem::take(&mut self.said);
             self.shared.events.say(session, lines);
@@ -561,7 +563,7 @@ impl<'a> Client<'a> {
         self.shared.totals.add(traffic);
         drop(connections);
         self.shared.totals.count_end(end.reason);
-        self.post_said();
+        self.let_go();
         let session = self.session.take();
         if let Some(session) = &session {
             let (reply, done) = bounded(1);

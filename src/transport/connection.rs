@@ -15,7 +15,7 @@ use super::socket;
 use super::tls::Tls;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::Sender;
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, Weak};
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, Weak, yield_now};
 use crate::wire::frame::Framing;
 use crate::wire::message::{Line, ServerMessage};
 use crate::wire::name::NameKey;
@@ -282,14 +282,32 @@ impl Connection {
         self.outbox.lock().set_framing(framing);
     }
 
-    /// Opens a receipt that this connection is owed for a message to `friend`.
+    /// Opens a receipt that this connection is owed for a message to `friend`. Only the connection's own thread calls
+    /// this, and [`release`](Self::release) before it waits for anything: until then receipts are held back.
     pub fn open_receipt(self: &Arc<Self>, friend: &NameKey, shown: &str) -> Receipt {
-        let ticket = self.outbox.lock().ledger().open(friend, shown);
+        let mut outbox = self.outbox.lock();
+        outbox.hold();
+        let ticket = outbox.ledger().open(friend, shown);
+        drop(outbox);
         Receipt {
             sender: Arc::downgrade(self),
             friend: friend.clone(),
             ticket,
             is_settled: false,
+        }
+    }
+
+    /// Sends the receipts that were held back, unless somebody has sent something else meanwhile and taken them
+    /// along. All other threads that can run do so first: one of them may have the friend's answer, and a write and the
+    /// client's waking are what a message costs most. With nobody else to run, this takes no time.
+    pub fn release(self: &Arc<Self>) {
+        let mut outbox = self.outbox.lock();
+        if outbox.has_held() {
+            drop(outbox);
+            yield_now();
+            self.act(|outbox, socket| outbox.release(socket));
+        } else {
+            outbox.release(&self.socket);
         }
     }
 

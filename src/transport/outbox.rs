@@ -18,11 +18,17 @@ use crate::wire::message::Line;
 /// Slices that one vectored send takes at most.
 const MAX_SLICES: usize = 32;
 
+/// The most that one TLS record holds, in bytes (RFC 8446, section 5.1).
+const RECORD: usize = 16 << 10;
+
 /// Plaintext that is encrypted before the ciphertext is sent, at most, in bytes: four TLS records.
 const SEALED_AT_ONCE: usize = 64 << 10;
 
 /// What [`Outbox::flush`] sends at most before it lets others have the lock, in bytes.
 const FLUSHED_AT_ONCE: usize = 256 << 10;
+
+/// Receipts that are held back at most, in bytes.
+const HELD_AT_MOST: usize = 16 << 10;
 
 /// What a queued chunk costs beyond its bytes, counted against the backlog so that many tiny messages can't take
 /// much more memory than few large ones.
@@ -54,6 +60,8 @@ pub struct Outbox {
     sent: u64,
     /// Whether somebody has been told to send on what waits.
     is_announced: bool,
+    /// Whether receipts are held back: see [`hold`](Self::hold). What waits is then nothing but them.
+    is_holding: bool,
 }
 
 /// Why a connection's own thread is to end it, and the last line for the client.
@@ -63,6 +71,17 @@ pub struct Dismissal {
     pub reason: EndReason,
     /// What the client is told.
     pub words: Arc<str>,
+}
+
+/// How lines go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// At once, with whatever waits.
+    Usual,
+    /// In a write of their own.
+    Alone,
+    /// With what comes next.
+    Held,
 }
 
 /// How far the outgoing side has come.
@@ -114,6 +133,7 @@ impl Outbox {
             dismissal: None,
             sent: 0,
             is_announced: false,
+            is_holding: false,
         }
     }
 
@@ -156,9 +176,9 @@ impl Outbox {
         self.sent
     }
 
-    /// Whether something waits to be sent.
+    /// Whether something waits to be sent that the socket did not take.
     pub fn is_behind(&self) -> bool {
-        self.unsent() > 0 && self.ended.is_none()
+        self.unsent() > 0 && !self.is_holding && self.ended.is_none()
     }
 
     /// Whether nothing waits to be sent and no receipt is owed.
@@ -182,15 +202,15 @@ impl Outbox {
 
     /// Sends the lines of `batch` from offset `from` on, as far as `sink` takes them now, and queues the rest.
     ///
-    /// While something is queued already, the new lines only join it: sending older bytes is left to
+    /// While the sink is behind, the new lines only join the queue: sending older bytes is left to
     /// [`flush`](Self::flush), so that a slow client costs whoever sends to it no system call.
     pub fn push(&mut self, sink: &impl Sink, batch: &Batch, from: usize, receipt: Option<Receipt>) {
-        self.push_chunk(sink, batch, from, false, receipt);
+        self.push_chunk(sink, batch, from, Manner::Usual, receipt);
     }
 
     /// Like [`push`](Self::push) for a whole line that must leave in a write of its own.
     pub fn push_alone(&mut self, sink: &impl Sink, line: Line) {
-        self.push_chunk(sink, &line.into(), 0, true, None);
+        self.push_chunk(sink, &line.into(), 0, Manner::Alone, None);
     }
 
     fn push_chunk(
@@ -198,7 +218,7 @@ impl Outbox {
         sink: &impl Sink,
         batch: &Batch,
         from: usize,
-        alone: bool,
+        manner: Manner,
         receipt: Option<Receipt>,
     ) {
         if self.stage != Stage::Open || self.ended.is_some() {
@@ -214,9 +234,9 @@ impl Outbox {
             }
         };
         let bytes = &batch.bytes()[from..];
-        let was_behind = self.is_behind();
+        let (was_behind, had_unsent) = (self.is_behind(), self.unsent() > 0);
         let mut sent = 0;
-        if !was_behind && self.tls.is_none() {
+        if !had_unsent && self.tls.is_none() && manner != Manner::Held {
             match take_now(sink, &[IoSlice::new(bytes)]) {
                 Ok(count) => sent = count,
                 Err(error) => self.end(EndReason::of(&error)),
@@ -231,12 +251,17 @@ impl Outbox {
         let chunk = Chunk {
             data: batch.share(from),
             next: sent,
-            alone,
+            alone: manner == Manner::Alone,
             receipt,
         };
         self.queued += chunk.rest().len() + CHUNK_OVERHEAD;
         self.queue.push_back(chunk);
-        if !was_behind && self.tls.is_some() {
+        if manner == Manner::Held {
+            return;
+        }
+        let may_go = !was_behind && (had_unsent || self.tls.is_some());
+        self.is_holding = false;
+        if may_go {
             self.flush(sink);
         }
     }
@@ -258,8 +283,29 @@ impl Outbox {
         self.is_announced = false;
     }
 
+    /// Holds receipts back from now on, for the next lines to take them along: a receipt and an answer to the message
+    /// cost one write if they come together. Whoever calls this calls [`release`](Self::release) soon, and without
+    /// waiting for anything.
+    pub fn hold(&mut self) {
+        self.is_holding = !self.is_behind();
+    }
+
+    /// Whether receipts wait for something to go with.
+    pub fn has_held(&self) -> bool {
+        self.is_holding && self.unsent() > 0
+    }
+
+    /// Holds nothing back any more.
+    pub fn release(&mut self, sink: &impl Sink) {
+        if self.has_held() {
+            self.flush(sink);
+        }
+        self.is_holding = false;
+    }
+
     /// Tries to send what waits. True if the sink took anything.
     pub fn flush(&mut self, sink: &impl Sink) -> bool {
+        self.is_holding = false;
         let mut total = 0;
         while total < FLUSHED_AT_ONCE && self.ended.is_none() {
             let sent = if self.tls.is_some() {
@@ -319,16 +365,30 @@ impl Outbox {
         if tls.outgoing().is_empty() {
             let alone = self.queue.front().is_some_and(|chunk| chunk.alone);
             let mut sealed = 0;
+            // What is short goes into one record with what follows: a record costs both sides more than its bytes.
+            let mut record = Vec::new();
             while sealed < SEALED_AT_ONCE {
                 let next_alone = self.queue.front().is_some_and(|chunk| chunk.alone);
                 if self.queue.is_empty() || sealed > 0 && (alone || next_alone) {
                     break;
                 }
-                let (taken, receipt) =
-                    self.take_from_queue(SEALED_AT_ONCE - sealed, |bytes| tls.seal(bytes))?;
+                let is_last = self.queue.len() == 1;
+                let (taken, receipt) = self.take_from_queue(SEALED_AT_ONCE - sealed, |bytes| {
+                    let fits = record.len() + bytes.len() <= RECORD;
+                    if !record.is_empty() && !fits {
+                        tls.seal(&record)?;
+                        record.clear();
+                    }
+                    if bytes.len() > RECORD || record.is_empty() && is_last {
+                        return tls.seal(bytes);
+                    }
+                    record.extend_from_slice(bytes);
+                    Ok(())
+                })?;
                 sealed += taken;
                 self.sealed.extend(receipt);
             }
+            tls.seal(&record)?;
         }
         if tls.outgoing().is_empty() {
             return Ok(0);
@@ -380,7 +440,11 @@ impl Outbox {
                 due.push(line)
             });
         for line in due {
-            self.push(sink, &line.into(), 0, None);
+            let manner = match self.is_holding && self.unsent() < HELD_AT_MOST {
+                true => Manner::Held,
+                false => Manner::Usual,
+            };
+            self.push_chunk(sink, &line.into(), 0, manner, None);
         }
     }
 

@@ -18,8 +18,10 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(sizes, skip, has_receipt)| Event::Push { sizes, skip, has_receipt }),
         15 => size().prop_map(|size| Event::PushAlone { size }),
         30 => Just(Event::Flush),
-        10 => any::<u8>().prop_map(|friend| Event::Owe { friend }),
-        10 => (any::<u8>(), any::<bool>())
+        10 => Just(Event::Hold),
+        5 => Just(Event::Release),
+        15 => any::<u8>().prop_map(|friend| Event::Owe { friend }),
+        20 => (any::<u8>(), any::<bool>())
             .prop_map(|(ticket, is_delivered)| Event::Settle { ticket, is_delivered }),
         2 => Just(Event::SettleAll),
         3 => Just(Event::Enforce),

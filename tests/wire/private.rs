@@ -465,3 +465,37 @@ fn a_private_message_does_not_overtake_what_its_sender_said_before() {
         is_over.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_receipt_does_not_wait_for_a_later_message_that_is_paced() {
+    // A login and one message are free, the next one waits a second.
+    let server = TestServer::calm_with(|config| (config.rate, config.burst) = (1, 2));
+    for way in Way::ALL {
+        let mut bob = server.guest_as(way, "Bobby");
+        // Whoever was too slow to see what came in that second tries again.
+        let has_seen = (0..10).any(|_| {
+            let mut anna = server.connect_as(way);
+            let message = |text| json!({"Command": "04", "FriendName": "Bobby", "Message": text});
+            let login = json!({"Command": "01", "Name": "Anna"});
+            let frames = [login, message("one"), message("two")];
+            let start = Instant::now();
+            anna.send_bytes(&frames.map(|frame| way.frame(&frame.to_string())).concat());
+            anna.expect_login();
+            anna.expect(delivered("Bobby"));
+            let (more, _) = anna.take_available();
+            let was_quick = start.elapsed().as_millis() < 900;
+            assert!(more.is_empty() || !was_quick, "{more:?}");
+            bob.expect(came("Anna", true));
+            bob.expect(wrote("Anna", "one"));
+            bob.expect(wrote("Anna", "two"));
+            if more.is_empty() {
+                anna.expect(delivered("Bobby"));
+            }
+            anna.log_out();
+            bob.expect(left("Anna"));
+            was_quick
+        });
+        assert!(has_seen);
+        bob.log_out();
+    }
+}

@@ -35,6 +35,10 @@ pub enum Event {
     PushAlone { size: u16 },
     /// What waits is tried again.
     Flush,
+    /// Receipts wait for what comes next.
+    Hold,
+    /// They wait no more.
+    Release,
     /// The outbox is owed a receipt.
     Owe { friend: u8 },
     /// One of the receipts owed is decided, perhaps not for the first time.
@@ -270,6 +274,8 @@ struct Model {
     unopened: VecDeque<Receipt>,
     owed: Owed,
     limit: usize,
+    /// Whether receipts are held back. What waits is then nothing but them.
+    is_holding: bool,
     is_finishing: bool,
     is_shut: bool,
     ended: Option<EndReason>,
@@ -299,6 +305,7 @@ pub fn check(framing: Framing, limit: usize, events: &[Event], steps: &[Step]) {
         unopened: receipts(friends),
         owed: Owed::default(),
         limit,
+        is_holding: false,
         is_finishing: false,
         is_shut: false,
         ended: None,
@@ -355,6 +362,11 @@ impl Model {
                 });
             }
             Event::Flush => self.flush(Outbox::flush),
+            Event::Hold => {
+                self.outbox.hold();
+                self.is_holding = !self.is_behind();
+            }
+            Event::Release => self.release(),
             Event::Finish => {
                 let was_open = !self.is_finishing;
                 self.is_finishing = true;
@@ -423,14 +435,34 @@ impl Model {
     }
 
     fn is_behind(&self) -> bool {
-        !self.chunks.is_empty() && self.ended.is_none()
+        !self.chunks.is_empty() && !self.is_holding && self.ended.is_none()
+    }
+
+    fn has_held(&self) -> bool {
+        self.is_holding && !self.chunks.is_empty()
+    }
+
+    /// Sends what was held back, in writes as for a flush, or does nothing.
+    fn release(&mut self) {
+        assert_eq!(self.outbox.has_held(), self.has_held());
+        if self.has_held() {
+            self.flush(|outbox, sink| {
+                let before = sink.taken.borrow().len();
+                outbox.release(sink);
+                sink.taken.borrow().len() > before
+            });
+        } else {
+            self.outbox.release(&self.sink);
+            assert_eq!(self.take_writes(), []);
+        }
+        self.is_holding = false;
     }
 
     fn take_writes(&self) -> Vec<Range<usize>> {
         std::mem::take(&mut *self.sink.writes.borrow_mut())
     }
 
-    /// Pushes lines: in one write if nothing waits, in none if something does.
+    /// Pushes lines: in one write if nothing waits, with what was held back, or in none if the sink is behind.
     fn push(
         &mut self,
         lines: Line,
@@ -438,8 +470,9 @@ impl Model {
         ticket: Option<u64>,
         push: impl FnOnce(&mut Outbox, &Script),
     ) {
-        let was_behind = self.is_behind();
+        let (was_behind, had_held) = (self.is_behind(), self.has_held());
         let is_taken = !self.is_finishing && self.ended.is_none();
+        let before = self.sink.taken.borrow().len();
         push(&mut self.outbox, &self.sink);
         let writes = self.take_writes();
         if !is_taken {
@@ -460,13 +493,20 @@ impl Model {
         self.riding.extend(ticket.map(|ticket| (ticket, end)));
         if was_behind {
             assert_eq!(writes, [], "a push to who is behind costs no write");
+        } else if had_held {
+            assert_eq!(
+                writes.first().map(|write| write.start),
+                Some(before),
+                "what was held back goes first"
+            );
+            self.check_alone(&writes);
         } else {
             assert_eq!(writes, vec![start..end; 1], "a write of its own");
         }
         self.note_failure();
-        if self.sink.taken.borrow().len() < end {
-            self.chunks.push_back(end);
-        }
+        self.chunks.push_back(end);
+        self.drop_sent();
+        self.is_holding &= self.chunks.is_empty() && !had_held;
     }
 
     fn framed(&self, lines: Line) -> Vec<u8> {
@@ -484,12 +524,20 @@ impl Model {
 
     fn flush(&mut self, flush: impl FnOnce(&mut Outbox, &Script) -> bool) {
         let before = self.sink.taken.borrow().len();
-        let was_behind = self.is_behind();
+        let was_behind = !self.chunks.is_empty() && self.ended.is_none();
         let took = flush(&mut self.outbox, &self.sink);
+        self.is_holding = false;
         let taken = self.sink.taken.borrow().len();
         assert_eq!(took, taken > before);
         let writes = self.take_writes();
         assert_eq!(!writes.is_empty(), was_behind, "{writes:?}");
+        self.check_alone(&writes);
+        self.drop_sent();
+        self.note_failure();
+        self.is_shut |= self.is_finishing && self.chunks.is_empty() && self.ended.is_none();
+    }
+
+    fn check_alone(&self, writes: &[Range<usize>]) {
         for write in writes {
             for alone in &self.alone {
                 let overlaps = write.start < alone.end && alone.start < write.end;
@@ -497,11 +545,14 @@ impl Model {
                 assert!(!overlaps || is_inside, "{write:?} is not only {alone:?}");
             }
         }
+    }
+
+    /// Forgets the chunks of which all was taken.
+    fn drop_sent(&mut self) {
+        let taken = self.sink.taken.borrow().len();
         while self.chunks.front().is_some_and(|end| *end <= taken) {
             self.chunks.pop_front();
         }
-        self.note_failure();
-        self.is_shut |= self.is_finishing && self.chunks.is_empty() && self.ended.is_none();
     }
 
     fn settle(&mut self, ticket: usize, verdict: Verdict) {
@@ -518,6 +569,7 @@ impl Model {
     }
 
     fn settle_all(&mut self) {
+        self.release();
         // In which order friends come is not promised, so the lines are looked for in what was sent.
         let friends = self.owed.settle_all(NO);
         let is_taken = !self.is_finishing && self.ended.is_none();
@@ -568,7 +620,7 @@ impl Model {
         }
     }
 
-    /// Expects each line to be pushed by itself.
+    /// Expects each line to be pushed by itself, or to be held back.
     fn push_each(&mut self, lines: Vec<Line>, push: impl FnOnce(&mut Outbox, &Script)) {
         let is_open = !self.is_finishing && self.ended.is_none();
         push(&mut self.outbox, &self.sink);
@@ -582,6 +634,10 @@ impl Model {
             let start = self.stream.len();
             self.stream.extend(self.framed(line));
             let end = self.stream.len();
+            if self.is_holding {
+                self.chunks.push_back(end);
+                continue;
+            }
             if self.chunks.is_empty() {
                 assert_eq!(writes.pop_front(), Some(start..end), "a write of its own");
                 if writes.is_empty() && failure.is_some() {
