@@ -24,8 +24,8 @@ pub struct Session {
     since: SystemTime,
     /// Whether what the user says is refused. Written by the fan-out thread only.
     is_muted: AtomicBool,
-    /// Events of this session that are on their way to the fan-out thread, or whose broadcast has not gone out
-    /// to everybody. Raised by the connection's own thread, lowered by the fan-out thread.
+    /// Events of this session that are on their way to the fan-out, or whose broadcast has not gone out to
+    /// everybody. Raised by the connection's own thread, lowered by whoever has the fan-out.
     in_flight: AtomicUsize,
 }
 
