@@ -95,15 +95,13 @@ impl Events {
     /// In a calm room this very thread sends it to everybody: waking another one would cost more time than a send, and
     /// moves the work between processors. Otherwise the fan-out thread does, together with what others say.
     pub fn say(&self, session: &Arc<Session>, lines: Line) {
-        // What the session said earlier may be in the hands of the fan-out thread, and goes first.
-        let may_go_now = session.is_quiet();
         session.note_posted();
         let event = Event::Say {
             session: Arc::clone(session),
             lines,
         };
-        if may_go_now
-            && let Some(mut fan_out) = self.fan_out.try_lock()
+        // Whatever was posted earlier, by this session or another, goes first.
+        if let Some(mut fan_out) = self.fan_out.try_lock()
             && self.waiting.is_empty()
             && fan_out.is_calm()
         {

@@ -13,7 +13,7 @@ use super::events::Event;
 use super::moderation::{LOCKED, Muted, Order, Rules, Target};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
-use crate::sync::channel::Receiver;
+use crate::sync::channel::{Receiver, Select, TryRecvError};
 use crate::sync::{Arc, Instant, Mutex, yield_now};
 use crate::wire::name::NameKey;
 
@@ -58,8 +58,17 @@ impl std::fmt::Debug for FanOut {
 
 /// Carries out events until nobody is left who could post one.
 pub fn run(fan_out: &Mutex<FanOut>, events: &Receiver<Event>) {
-    while let Ok(event) = events.recv() {
-        fan_out.lock().carry_out_all(event, events);
+    let mut any = Select::new();
+    any.recv(events);
+    loop {
+        // Waits without taking an event out: whoever speaks meanwhile sees that one waits, and doesn't go before it.
+        any.ready();
+        let mut fan_out = fan_out.lock();
+        match events.try_recv() {
+            Ok(event) => fan_out.carry_out_all(event, events),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return,
+        }
     }
 }
 

@@ -328,6 +328,38 @@ pub(crate) mod channel {
         }
     }
 
+    /// Something that can be received from.
+    trait Source {
+        /// Waits until there is a message, or never will be again.
+        fn wait(&self);
+    }
+
+    impl<T> Source for Receiver<T> {
+        fn wait(&self) {
+            let mut state = unpoisoned(self.0.state.lock());
+            while state.queue.is_empty() && state.senders > 0 {
+                state = unpoisoned(self.0.changed.wait(state));
+            }
+        }
+    }
+
+    /// Waits for one receiver, which is all that is needed.
+    pub struct Select<'a>(Option<&'a dyn Source>);
+
+    impl<'a> Select<'a> {
+        pub fn new() -> Select<'a> {
+            Select(None)
+        }
+
+        pub fn recv<T>(&mut self, receiver: &'a Receiver<T>) {
+            self.0 = Some(receiver);
+        }
+
+        pub fn ready(&mut self) {
+            self.0.expect("a receiver").wait();
+        }
+    }
+
     impl<T> Clone for Sender<T> {
         fn clone(&self) -> Sender<T> {
             unpoisoned(self.0.state.lock()).senders += 1;

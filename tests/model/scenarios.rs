@@ -48,9 +48,17 @@ fn texts(count: usize) -> Vec<String> {
 #[test]
 fn what_one_client_sends_arrives_in_the_order_sent() {
     explore(|world| {
-        let observer = observe(world, 2);
+        let observer = observe(world, 3);
         let mut bobby = World::connect(&world.shared);
         bobby.log_in("Bobby");
+        // Whoever speaks at the same time decides which way the next message goes.
+        let carol = join_in(world, |mut carol| {
+            carol.log_in("Carol");
+            for text in ["one", "two", "three"] {
+                carol.say(text);
+            }
+            carol.log_out()
+        });
         let bobby = shuttle::thread::spawn(move || {
             let mut last = 0;
             bobby.read_until(|message| {
@@ -73,14 +81,16 @@ fn what_one_client_sends_arrives_in_the_order_sent() {
             }
             anna.log_out()
         });
-        let (observer, anna, bobby) = (
+        let (observer, anna, bobby, carol) = (
             observer.join().unwrap(),
             anna.join().unwrap(),
             bobby.join().unwrap(),
+            carol.join().unwrap(),
         );
         assert_eq!(bobby.texts_of("Anna"), texts(6));
         assert_eq!(anna.receipts(), [1, 1, 1]);
-        check_presence(&observer, &[anna, bobby]);
+        assert_eq!(observer.texts_of("Carol"), ["one", "two", "three"]);
+        check_presence(&observer, &[anna, bobby, carol]);
     });
 }
 

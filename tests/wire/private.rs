@@ -467,6 +467,35 @@ fn a_private_message_does_not_overtake_what_its_sender_said_before() {
 }
 
 #[test]
+fn a_receipt_comes_whatever_else_its_sender_sent_with_the_message() {
+    let server = TestServer::calm();
+    for way in Way::ALL {
+        let mut anna = server.guest_as(way, "Anna");
+        let mut bob = server.guest_as(way, "Bobby");
+        anna.expect(came("Bobby", true));
+        let private = json!({"Command": "04", "FriendName": "Bobby", "Message": "psst"});
+        let room = json!({"Command": "05", "Message": "hello"});
+        let register =
+            json!({"Command": "02", "Name": format!("New{way:?}"), "Password": "secret"});
+        for (other, expected) in [(room, said("Anna", "hello")), (register, json!(null))] {
+            let frames = [private.clone(), other];
+            anna.send_bytes(&frames.map(|frame| way.frame(&frame.to_string())).concat());
+            anna.expect(delivered("Bobby"));
+            bob.expect(wrote("Anna", "psst"));
+            if expected.is_null() {
+                assert_eq!(anna.expect_command("12")["Flag"], 1);
+            } else {
+                anna.expect(expected.clone());
+                bob.expect(expected);
+            }
+        }
+        anna.log_out();
+        bob.expect(left("Anna"));
+        bob.log_out();
+    }
+}
+
+#[test]
 fn a_receipt_does_not_wait_for_a_later_message_that_is_paced() {
     // A login and one message are free, the next one waits a second.
     let server = TestServer::calm_with(|config| (config.rate, config.burst) = (1, 2));
