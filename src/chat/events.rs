@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::fanout::FanOut;
+use super::fanout::{FanOut, Posted};
 use super::moderation::Order;
 use super::session::Session;
-use crate::sync::channel::{Receiver, SendError, SendTimeoutError, Sender, bounded};
-use crate::sync::{Arc, Instant, Mutex, Sentinel};
+use crate::sync::channel::{SendError, SendTimeoutError, Sender, bounded};
+use crate::sync::{Arc, Instant, Mutex};
 use crate::transport::connection::Receipt;
 use crate::wire::message::Line;
 use crate::wire::name::NameKey;
@@ -68,15 +68,12 @@ pub struct Events {
 }
 
 impl Events {
-    /// Where events for `fan_out` are posted, and where [`fanout::run`](super::fanout::run) finds them.
-    pub fn new(fan_out: Arc<Mutex<FanOut>>) -> (Events, Receiver<Event>) {
+    /// Where events for `fan_out` are posted, and what its thread makes of them.
+    pub fn new(fan_out: FanOut) -> (Events, Posted) {
         let (waiting, receiver) = bounded(CHANNEL_CAPACITY);
-        (Events { waiting, fan_out }, receiver)
-    }
-
-    /// What carries them out.
-    pub fn fan_out(&self) -> &Arc<Mutex<FanOut>> {
-        &self.fan_out
+        let fan_out = Arc::new(Mutex::new(fan_out));
+        let posted = Posted::new(Arc::clone(&fan_out), receiver);
+        (Events { waiting, fan_out }, posted)
     }
 
     /// Leaves an event to the fan-out thread. Waits while too many wait already. An error means that there is no such
@@ -105,8 +102,6 @@ impl Events {
             && self.waiting.is_empty()
             && fan_out.is_calm()
         {
-            // The lock doesn't tell others of a panic.
-            let _sentinel = Sentinel;
             return fan_out.carry_out(event);
         }
         // Without a fan-out thread there is nobody to hear it.

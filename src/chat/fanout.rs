@@ -1,8 +1,9 @@
 //! The keeper of the one order: it alone carries out events, changes the session map and broadcasts.
 //!
-//! A [`FanOut`] stands behind a mutex, so one thread at a time has it: mostly a thread of its own, which takes events
-//! out of a channel and runs [`run`]. While the room is calm, whoever speaks carries out the event itself and no
-//! other thread needs to wake up; see [`Events`](super::Events).
+//! A [`FanOut`] stands behind a mutex, so one thread at a time has it: a thread of its own, which carries out what was
+//! [`Posted`], or, while the room is calm, whoever speaks, so that no other thread needs to wake up; see
+//! [`Events`](super::Events). If one panics while it has the fan-out, the process ends: what it leaves behind is
+//! half changed.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::moderation::{LOCKED, Muted, Order, Rules, Target};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
 use crate::sync::channel::{Receiver, Select, TryRecvError};
-use crate::sync::{Arc, Instant, Mutex, yield_now};
+use crate::sync::{Arc, Instant, Mutex, Sentinel, yield_now};
 use crate::wire::name::NameKey;
 
 /// A batch ends when it has this many bytes, or a quarter of the largest backlog.
@@ -43,7 +44,7 @@ pub struct FanOut {
     posted: Vec<Arc<Session>>,
     /// When the last batch was sent, and how long that took.
     last_flush: (Instant, Duration),
-    /// Whether the last batch held several events.
+    /// Whether several users came, spoke or wrote in the last batch.
     was_busy: bool,
     is_stopping: bool,
 }
@@ -56,18 +57,33 @@ impl std::fmt::Debug for FanOut {
     }
 }
 
-/// Carries out events until nobody is left who could post one.
-pub fn run(fan_out: &Mutex<FanOut>, events: &Receiver<Event>) {
-    let mut any = Select::new();
-    any.recv(events);
-    loop {
-        // Waits without taking an event out: whoever speaks meanwhile sees that one waits, and doesn't go before it.
-        any.ready();
-        let mut fan_out = fan_out.lock();
-        match events.try_recv() {
-            Ok(event) => fan_out.carry_out_all(event, events),
-            Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => return,
+/// Events that were posted, and what carries them out: the work of the fan-out's thread.
+#[derive(Debug)]
+pub struct Posted {
+    fan_out: Arc<Mutex<FanOut>>,
+    events: Receiver<Event>,
+}
+
+impl Posted {
+    /// `events`, for `fan_out` to carry out.
+    pub(super) fn new(fan_out: Arc<Mutex<FanOut>>, events: Receiver<Event>) -> Posted {
+        Posted { fan_out, events }
+    }
+
+    /// Carries out events until nobody is left who could post one.
+    pub fn run(&self) {
+        let mut any = Select::new();
+        any.recv(&self.events);
+        loop {
+            // Waits without taking an event out: whoever speaks meanwhile sees that one waits, and doesn't go
+            // before it.
+            any.ready();
+            let mut fan_out = self.fan_out.lock();
+            match self.events.try_recv() {
+                Ok(event) => fan_out.carry_out_all(event, &self.events),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
         }
     }
 }
@@ -95,6 +111,7 @@ impl FanOut {
 
     /// Carries out `first` and what else already waits, as one batch.
     fn carry_out_all(&mut self, first: Event, events: &Receiver<Event>) {
+        let _sentinel = Sentinel::new();
         self.apply(first);
         if self.was_busy {
             // Those who are about to post do so first: a fuller batch costs each message less.
@@ -107,6 +124,7 @@ impl FanOut {
 
     /// Carries out one event.
     pub(super) fn carry_out(&mut self, event: Event) {
+        let _sentinel = Sentinel::new();
         self.apply(event);
         self.flush();
     }
@@ -134,10 +152,12 @@ impl FanOut {
     }
 
     fn flush(&mut self) {
-        let start = Instant::now();
-        self.roster.flush();
-        let end = Instant::now();
-        self.last_flush = (end, end - start);
+        if self.roster.pending() > 0 {
+            let start = Instant::now();
+            self.roster.flush();
+            let end = Instant::now();
+            self.last_flush = (end, end - start);
+        }
         for session in self.posted.drain(..) {
             session.note_delivered();
         }

@@ -1,7 +1,7 @@
 //! What whoever runs the server can want of the room, and the rules that come of it.
 //!
 //! An [`Order`] is an event like any other: its place in the one order decides between it and what users do at the
-//! same time. The [`Rules`] belong to the fan-out thread alone.
+//! same time. The [`Rules`] belong to the fan-out alone.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -27,7 +27,7 @@ use openssl::ssl::SslContext;
 use self::data_dir::DataDir;
 use self::limits::Places;
 use self::totals::{Stats, Totals};
-use crate::chat::fanout::{self, FanOut};
+use crate::chat::fanout::{FanOut, Posted};
 use crate::chat::{Accounts, Bans, Event, Events, Session, SessionMap, heartbeat, laggards};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, bounded, unbounded};
@@ -78,14 +78,14 @@ impl Shared {
         accounts: Arc<Accounts>,
         bans: Arc<Bans>,
         tls: Option<SslContext>,
-    ) -> (Arc<Shared>, Receiver<Event>, Receiver<Arc<Connection>>) {
+    ) -> (Arc<Shared>, Posted, Receiver<Arc<Connection>>) {
         let sessions = SessionMap::default();
-        let (events, posted) = Events::new(Arc::new(Mutex::new(FanOut::new(
+        let (events, posted) = Events::new(FanOut::new(
             Arc::clone(&sessions),
             Arc::clone(&accounts),
             Arc::clone(&bans),
             config.max_backlog,
-        ))));
+        ));
         // Each connection is in this channel once at most, so their number bounds it.
         let (laggard_sender, laggards) = unbounded();
         let shared = Shared {
@@ -136,7 +136,7 @@ impl Shared {
 pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<(TcpListener, listener::Port)>,
-    events: Receiver<Event>,
+    posted: Posted,
     laggards: Receiver<Arc<Connection>>,
     stop: Receiver<()>,
     handle: Handle,
@@ -220,7 +220,7 @@ impl Server {
             .map(|identity| identity.fingerprint.clone());
 
         let tls_context = identity.map(|identity| identity.context);
-        let (shared, events, laggards) =
+        let (shared, posted, laggards) =
             Shared::new(config, Arc::new(accounts), Arc::new(bans), tls_context);
         let (stop_sender, stop) = bounded(1);
         let handle = Handle {
@@ -233,7 +233,7 @@ impl Server {
         Ok(Server {
             shared,
             listeners,
-            events,
+            posted,
             laggards,
             stop,
             handle,
@@ -257,7 +257,7 @@ impl Server {
         let Server {
             shared,
             listeners,
-            events,
+            posted,
             laggards,
             stop,
             handle,
@@ -273,8 +273,7 @@ impl Server {
             data_dir.path().display()
         );
 
-        let fan_out = Arc::clone(shared.events.fan_out());
-        spawn("fanout", move || fanout::run(&fan_out, &events))?;
+        spawn("fanout", move || posted.run())?;
         let dead_after = config.dead_after();
         spawn("laggards", move || laggards::run(&laggards, dead_after))?;
         // Dropped at the end of this function, which ends the heartbeat.
@@ -480,7 +479,7 @@ fn main_address() -> std::io::Result<IpAddr> {
 /// Starts one of the server's own threads. If it ever fails, the process ends: half a server is worse than none.
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
     let watched = move || {
-        let _sentinel = Sentinel;
+        let _sentinel = Sentinel::new();
         work();
     };
     thread::Builder::new()

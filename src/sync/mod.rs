@@ -1,4 +1,5 @@
-//! What threads meet at: locks, counters, channels, shared pointers and the clock, in one place.
+//! What threads meet at: locks, counters, channels, shared pointers and the clock, in one place. And what happens
+//! when one fails that the others can't do without.
 //!
 //! The feature `model` puts those of a model checker in their place, so that `tests/model` can explore the orders
 //! in which threads may run, on the code that runs in production.

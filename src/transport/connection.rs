@@ -298,17 +298,13 @@ impl Connection {
     }
 
     /// Sends the receipts that were held back, unless somebody has sent something else meanwhile and taken them
-    /// along. All other threads that can run do so first: one of them may have the friend's answer, and a write and the
-    /// client's waking are what a message costs most. With nobody else to run, this takes no time.
+    /// along. Other threads that wait for the processor run first: one of them may have the friend's answer, and a write
+    /// and the client's waking are what a message costs most. If none does, this takes no time.
     pub fn release(self: &Arc<Self>) {
-        let mut outbox = self.outbox.lock();
-        if outbox.has_held() {
-            drop(outbox);
+        if self.outbox.lock().has_held() {
             yield_now();
-            self.act(|outbox, socket| outbox.release(socket));
-        } else {
-            outbox.release(&self.socket);
         }
+        self.act(|outbox, socket| outbox.release(socket));
     }
 
     /// Tells a client that has no thread why it is not served, as far as that goes without waiting, and gives the

@@ -27,7 +27,7 @@ const SEALED_AT_ONCE: usize = 64 << 10;
 /// What [`Outbox::flush`] sends at most before it lets others have the lock, in bytes.
 const FLUSHED_AT_ONCE: usize = 256 << 10;
 
-/// Receipts that are held back at most, in bytes.
+/// Receipts are held back until they cost this much, in bytes and overhead.
 const HELD_AT_MOST: usize = 16 << 10;
 
 /// What a queued chunk costs beyond its bytes, counted against the backlog so that many tiny messages can't take
@@ -76,7 +76,7 @@ pub struct Dismissal {
 /// How lines go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
-    /// At once, with whatever waits.
+    /// At once and with what is held back, unless the sink is behind.
     Usual,
     /// In a write of their own.
     Alone,
@@ -234,9 +234,9 @@ impl Outbox {
             }
         };
         let bytes = &batch.bytes()[from..];
-        let (was_behind, had_unsent) = (self.is_behind(), self.unsent() > 0);
+        let (was_behind, had_held) = (self.is_behind(), self.has_held());
         let mut sent = 0;
-        if !had_unsent && self.tls.is_none() && manner != Manner::Held {
+        if !was_behind && !had_held && self.tls.is_none() && manner != Manner::Held {
             match take_now(sink, &[IoSlice::new(bytes)]) {
                 Ok(count) => sent = count,
                 Err(error) => self.end(EndReason::of(&error)),
@@ -259,16 +259,16 @@ impl Outbox {
         if manner == Manner::Held {
             return;
         }
-        let may_go = !was_behind && (had_unsent || self.tls.is_some());
+        // What waits is not only receipts any more.
         self.is_holding = false;
-        if may_go {
+        if !was_behind && (had_held || self.tls.is_some()) {
             self.flush(sink);
         }
     }
 
     /// Ends the connection if more waits than the backlog allows.
     pub fn enforce_limit(&mut self) {
-        if self.unsent() > self.limit {
+        if self.is_behind() && self.unsent() > self.limit {
             self.end(EndReason::Slow);
         }
     }

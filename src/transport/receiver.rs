@@ -20,7 +20,7 @@ pub struct Receiver {
     ciphertext: Vec<u8>,
     /// Whether the last read brought much.
     was_full: bool,
-    /// Whether ciphertext was handed over that has not been decrypted yet.
+    /// Whether OpenSSL may have something to read before more comes through the socket.
     may_have_more: bool,
     deadline: Option<Instant>,
     /// Bytes that came through the socket since [`take_received`](Self::take_received).

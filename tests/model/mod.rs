@@ -22,7 +22,6 @@ use std::path::Path;
 use self::peer::Peer;
 use super::serve::{self, Admission};
 use super::{Config, Handle, Moderator, Shared};
-use crate::chat::fanout;
 use crate::chat::{Accounts, Bans, laggards};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
@@ -50,12 +49,11 @@ impl World {
         };
         let accounts = Accounts::open(&folder.join("accounts.jsonl"), true).unwrap();
         let bans = Bans::open(&folder.join("bans.json")).unwrap();
-        let (shared, events, fallen_behind) =
+        let (shared, posted, fallen_behind) =
             Shared::new(config, Arc::new(accounts), Arc::new(bans), None);
-        let fan_out = Arc::clone(shared.events.fan_out());
         let dead_after = shared.config.dead_after();
         let threads = vec![
-            shuttle::thread::spawn(move || fanout::run(&fan_out, &events)),
+            shuttle::thread::spawn(move || posted.run()),
             shuttle::thread::spawn(move || laggards::run(&fallen_behind, dead_after)),
         ];
         World { shared, threads }

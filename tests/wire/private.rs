@@ -496,6 +496,28 @@ fn a_receipt_comes_whatever_else_its_sender_sent_with_the_message() {
 }
 
 #[test]
+fn receipts_for_many_messages_at_once_are_no_backlog() {
+    const COUNT: usize = 60;
+    let server = TestServer::calm_with(|config| {
+        (config.max_frame, config.max_backlog, config.rate) = (1 << 10, 4 << 10, 0);
+    });
+    for way in Way::ALL {
+        let mut anna = server.guest_as(way, "Anna");
+        let mut bob = server.guest_as(way, "Bobby");
+        anna.expect(came("Bobby", true));
+        let message = json!({"Command": "04", "FriendName": "Bobby", "Message": ""});
+        anna.send_bytes(&way.frame(&message.to_string()).repeat(COUNT));
+        for _ in 0..COUNT {
+            anna.expect(delivered("Bobby"));
+            bob.expect(wrote("Anna", ""));
+        }
+        anna.log_out();
+        bob.expect(left("Anna"));
+        bob.log_out();
+    }
+}
+
+#[test]
 fn a_receipt_does_not_wait_for_a_later_message_that_is_paced() {
     // A login and one message are free, the next one waits a second.
     let server = TestServer::calm_with(|config| (config.rate, config.burst) = (1, 2));

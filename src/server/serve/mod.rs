@@ -102,7 +102,7 @@ struct Client<'a> {
     receiver: Receiver,
     /// Who is logged in. Set before the fan-out thread is asked, so that whatever happens, it is told of the end.
     session: Option<Arc<Session>>,
-    /// What the client has said to the room and the fan-out thread has not been told yet.
+    /// What the client has said to the room and has not been passed on yet.
     said: Line,
     command_pace: Pace,
     byte_pace: Pace,

@@ -397,7 +397,7 @@ impl Model {
             Event::SettleAll => self.settle_all(),
             Event::Enforce => {
                 self.outbox.enforce_limit();
-                if self.cost() > self.limit {
+                if self.is_behind() && self.cost() > self.limit {
                     self.ended.get_or_insert(EndReason::Slow);
                 }
             }
