@@ -83,6 +83,8 @@ impl Accounts {
     }
 
     /// Whether `password` belongs to the name. Waits for its turn and takes its time.
+    // Not inlined, for the stacks of idle connections.
+    #[inline(never)]
     pub fn verify(&self, key: &NameKey, password: &str) -> Result<bool, &'static str> {
         let Some(record) = self.names.lock().registered.get(key).cloned() else {
             return Ok(false);

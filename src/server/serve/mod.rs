@@ -293,6 +293,8 @@ impl<'a> Client<'a> {
     }
 
     /// Address and transport, for the log.
+    // Not inlined, for the stacks of idle connections.
+    #[inline(never)]
     fn describe(&self) -> String {
         let transport = if self.connection.is_tls() {
             "TLS"
@@ -307,6 +309,8 @@ impl<'a> Client<'a> {
     }
 
     /// The one way out: others hear of it first, then the client gets its last words, then the socket closes.
+    // Not inlined, for the stacks of idle connections.
+    #[inline(never)]
     fn leave(&mut self, end: End) {
         self.has_left = true;
         let traffic = self.connection.traffic();

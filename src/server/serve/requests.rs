@@ -31,6 +31,8 @@ enum NoLogin {
     Ended(End),
 }
 
+// What takes much of the stack is not inlined into the loop that reads: the frames would add up, and the thread of an idle
+// connection keeps every page of its stack that it has ever touched.
 impl Client<'_> {
     /// Acts on one frame.
     pub(super) fn act_on(&mut self, frame: &str) -> Result<(), End> {
@@ -102,6 +104,7 @@ impl Client<'_> {
     }
 
     /// Logs in with a name that is allowed, and a password if there is one.
+    #[inline(never)]
     fn try_login(&mut self, name: &str, password: Option<&str>) -> Result<(), NoLogin> {
         if let Some(password) = password {
             let is_right = self.shared.accounts.verify(&NameKey::new(name), password);
@@ -142,6 +145,7 @@ impl Client<'_> {
         }
     }
 
+    #[inline(never)]
     fn register(&mut self, name: &Field<'_>, password: &Field<'_>) {
         let outcome = self.try_register(name, password);
         if outcome.is_ok() {
@@ -179,6 +183,7 @@ impl Client<'_> {
 
     /// A private message. Its receipt is opened before anything else is decided, so that the receipts for one
     /// friend come in the order of the messages.
+    #[inline(never)]
     fn say_to(&mut self, friend: &Field<'_>, message: &Field<'_>) {
         let Some(shown) = friend.text() else {
             let refusal = ServerMessage::receipt("", Err("FriendName is missing or not a string"));
@@ -232,6 +237,7 @@ impl Client<'_> {
 
     /// A message to the room. It is gathered with others that came with it, and passed on by
     /// [`let_go`](Self::let_go).
+    #[inline(never)]
     fn say(&mut self, message: &Field<'_>) {
         let Some(session) = &self.session else {
             return self.notice("log in before you speak");
@@ -255,6 +261,7 @@ impl Client<'_> {
 
     /// Lets go of what was gathered from this client's messages: its receipts, and what it has said to the room. Waits
     /// while the fan-out has too much to do.
+    #[inline(never)]
     pub(super) fn let_go(&mut self) {
         self.connection.release();
         if let Some(session) = self.session.as_ref().filter(|_| !self.said.is_empty()) {
