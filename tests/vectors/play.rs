@@ -151,9 +151,10 @@ impl<'a> Play<'a> {
     /// none.
     fn next(&mut self, who: &str, codes: &[&str], may_be_nothing: bool) -> Event {
         let peer = self.peers.get_mut(who).unwrap();
+        let question = Question::about(codes);
         if may_be_nothing {
             // If this can't be sent any more, an end is what will come.
-            let question = self.way.frame(r#"{"Command":"77"}"#);
+            let question = self.way.frame(&question.asked_by(&peer.name).to_string());
             let _ = peer.client.try_send_bytes(&question);
         }
         loop {
@@ -162,7 +163,7 @@ impl<'a> Play<'a> {
             };
             let message: Value = serde_json::from_slice(&frame).expect("JSON");
             let code = code_of(&message);
-            if code == "10" && may_be_nothing {
+            if may_be_nothing && question.is_answered_by(&message) {
                 return Event::Nothing;
             }
             if !codes.contains(&code) && !COUNTED.contains(&code) {
@@ -203,7 +204,8 @@ impl<'a> Play<'a> {
             Some(fitting) if fitting.get("absent").is_none() => {
                 if may_be_nothing && matches!(event, Event::Message(_)) {
                     // Takes the answer to the question, and whatever comes before it.
-                    while matches!(self.next_of_question(who), Event::Message(_)) {}
+                    let question = Question::about(&codes);
+                    while matches!(self.next_of(question, who), Event::Message(_)) {}
                 }
             }
             _ => self.fail(step, &event.told()),
@@ -211,15 +213,15 @@ impl<'a> Play<'a> {
     }
 
     /// What comes up to the answer to a question that was asked before.
-    fn next_of_question(&mut self, who: &str) -> Event {
+    fn next_of(&mut self, question: Question, who: &str) -> Event {
         let client = &mut self.peers.get_mut(who).unwrap().client;
         match client.next_frame() {
             None => Event::End,
             Some(frame) => {
                 let message: Value = serde_json::from_slice(&frame).expect("JSON");
-                match code_of(&message) {
-                    "10" => Event::Nothing,
-                    _ => Event::Message(message),
+                match question.is_answered_by(&message) {
+                    true => Event::Nothing,
+                    false => Event::Message(message),
                 }
             }
         }
@@ -296,6 +298,42 @@ impl<'a> Play<'a> {
             filled += rest;
         }
         filled
+    }
+}
+
+/// What a peer asks to learn that nothing came of what it sent before: the answer comes after whatever could have.
+#[derive(Clone, Copy)]
+enum Question {
+    /// An unknown command, for what the connection's own thread would have answered.
+    Unknown,
+    /// A message to itself. What a client says is one sequence, and only that; a 10 may come before it.
+    ToOneself,
+}
+
+impl Question {
+    const TEXT: &'static str = "was that all?";
+
+    fn about(codes: &[&str]) -> Question {
+        match codes.iter().any(|code| ["13", "32"].contains(code)) {
+            true => Question::ToOneself,
+            false => Question::Unknown,
+        }
+    }
+
+    fn asked_by(self, name: &str) -> Value {
+        match self {
+            Question::Unknown => json!({"Command": "77"}),
+            Question::ToOneself => {
+                json!({"Command": "04", "FriendName": name, "Message": Self::TEXT})
+            }
+        }
+    }
+
+    fn is_answered_by(self, message: &Value) -> bool {
+        match self {
+            Question::Unknown => code_of(message) == "10",
+            Question::ToOneself => message["Message"] == Self::TEXT,
+        }
     }
 }
 
