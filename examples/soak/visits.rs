@@ -171,8 +171,8 @@ pub(crate) fn leave(user: &mut User<'_>, fate: Fate) -> Outcome<()> {
         }
         // Few TLS libraries can close one side alone.
         Fate::LogOut | Fate::HalfClose | Fate::CloseInFrame => {
-            user.say(BYE)?;
             user.world.count("byes");
+            user.say(BYE)?;
             if fate == Fate::LogOut || user.is_tls {
                 user.send(&ClientMessage::Logout)?;
             } else {
@@ -270,9 +270,9 @@ pub(crate) fn stay_on(world: &World, number: usize, chance: &mut Chance) -> Outc
     world.count("steady users");
     let never = Instant::now() + Duration::from_secs(1 << 30);
     talk(&mut user, chance, never)?;
-    // Everybody's last words show that nothing said before them was lost.
-    user.say(BYE)?;
+    // Everybody's last words show that nothing said before them was lost. They are counted before anybody can hear them.
     world.count("byes");
+    user.say(BYE)?;
     user.wait_until("every steady user's goodbye", |user| {
         user.steady_byes == STEADY
     })?;
