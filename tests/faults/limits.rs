@@ -177,7 +177,7 @@ fn a_tls_handshake_that_takes_too_long_is_closed_without_a_word() {
 
 #[test]
 fn who_does_not_log_in_in_time_is_told_and_cut_off() {
-    let timeout = Duration::from_millis(1500);
+    let timeout = Duration::from_millis(3000);
     let server = quiet_server(|config| config.login_timeout = timeout);
     let start = Instant::now();
     let names = ["Anna", "Bobby", "Carol", "Doris"];
@@ -188,13 +188,14 @@ fn who_does_not_log_in_in_time_is_told_and_cut_off() {
         .collect();
     // A client that sends nothing is told as if it did not frame by length.
     let mut silent = [server.connect(), server.connect_as(Way::Tls)];
-    let mut talking = Way::ALL.map(|way| server.connect_as(way));
-    let mut dripping = Way::ALL.map(|way| (way, server.connect_as(way)));
-    for client in &mut talking {
+    let mut talking = Way::ALL.map(|way| {
+        let mut client = server.connect_as(way);
         client.send(&json!({"Command": "01", "Name": "x"}));
         client.expect_refusal("11");
         client.send(&json!({"Command": "14"}));
-    }
+        client
+    });
+    let mut dripping = Way::ALL.map(|way| (way, server.connect_as(way)));
     for (way, client) in &mut dripping {
         if way.is_prefixed() {
             client.send_bytes(&[0, 0, 4, 0]);
@@ -446,11 +447,11 @@ fn however_many_guess_passwords_the_chat_goes_on() {
     let mut anna = server.guest("Anna");
     let mut bobby = server.guest_as(Way::Tls, "Bobby");
     anna.expect(came("Bobby", true));
-    let mut guessers: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    let mut guessers: Vec<Client> = (0..40).map(|_| server.connect()).collect();
     for guesser in &mut guessers {
         guesser.send(&json!({"Command": "01", "Name": "Victim", "Password": "secret2"}));
     }
-    for number in 0..20 {
+    for number in 0..10 {
         let text = number.to_string();
         anna.say(&text);
         anna.expect(said("Anna", &text));
@@ -464,7 +465,7 @@ fn however_many_guess_passwords_the_chat_goes_on() {
         .filter_map(|guesser| guesser.take_available().0.pop())
         .count();
     assert!(
-        answered < 20,
+        answered < 40,
         "the chat waited until all guesses were answered"
     );
     for mut guesser in guessers.into_iter().take(3) {

@@ -143,9 +143,10 @@ impl Letters {
             for _ in 0..10 {
                 letters.write();
             }
-            // When this is answered, the server has done all it can for now.
-            letters.sender.send(&json!({"Command": "77"}));
-            letters.read_receipts_until(|message| message["Command"] == "10");
+            // When this has come, which can't overtake the letters, the server has done all it can for now.
+            letters.sender.write_to("Sender", "all sent");
+            letters.read_receipts_until(|message| *message == wrote("Sender", "all sent"));
+            letters.read_receipts_until(|message| *message == delivered("Sender"));
         }
         assert!(letters.receipts.iter().all(|flag| *flag == 1));
         (letters, friend)

@@ -401,8 +401,8 @@ impl Client {
         }
     }
 
-    /// Makes sure that the server has carried out all that was sent, and that nothing came of it: the next
-    /// message is the answer to something sent now.
+    /// Makes sure that the connection's own thread has acted on all that was sent, and that nothing came of it: the
+    /// next message is the answer to something sent now. What others carry out may still come.
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         self.send(&json!({"Command": "77"}));

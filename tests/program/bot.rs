@@ -59,6 +59,9 @@ fn the_bot_answers_commands_and_nothing_else() {
     assert_eq!(ask(&mut anna, "!who"), "3 online: Anna, Bobby, ChatBot");
     drop(bobby);
     anna.expect(left("Bobby"));
+    // The bot may not have heard of it yet. It will have when it hears this, and what comes after this.
+    anna.say("bye, Bobby");
+    anna.expect(said("Anna", "bye, Bobby"));
 
     anna.write_to("ChatBot", "!who");
     let mut replies = [anna.receive(), anna.receive()];

@@ -151,7 +151,7 @@ impl<'a> Play<'a> {
     /// none.
     fn next(&mut self, who: &str, codes: &[&str], may_be_nothing: bool) -> Event {
         let peer = self.peers.get_mut(who).unwrap();
-        let question = Question::about(codes);
+        let question = Question::about(codes, &peer.name);
         if may_be_nothing {
             // If this can't be sent any more, an end is what will come.
             let question = self.way.frame(&question.asked_by(&peer.name).to_string());
@@ -204,7 +204,7 @@ impl<'a> Play<'a> {
             Some(fitting) if fitting.get("absent").is_none() => {
                 if may_be_nothing && matches!(event, Event::Message(_)) {
                     // Takes the answer to the question, and whatever comes before it.
-                    let question = Question::about(&codes);
+                    let question = Question::about(&codes, &self.peers[who].name);
                     while matches!(self.next_of(question, who), Event::Message(_)) {}
                 }
             }
@@ -301,7 +301,8 @@ impl<'a> Play<'a> {
     }
 }
 
-/// What a peer asks to learn that nothing came of what it sent before: the answer comes after whatever could have.
+/// What a peer asks to learn that nothing came of what it sent before: the answer comes after whatever could have come
+/// of that. (What came of others may still come.)
 #[derive(Clone, Copy)]
 enum Question {
     /// An unknown command, for what the connection's own thread would have answered.
@@ -313,8 +314,10 @@ enum Question {
 impl Question {
     const TEXT: &'static str = "was that all?";
 
-    fn about(codes: &[&str]) -> Question {
-        match codes.iter().any(|code| ["13", "32"].contains(code)) {
+    /// What to ask where these codes, or none, may come to the user of this name, which is empty before login.
+    fn about(codes: &[&str], name: &str) -> Question {
+        let may_be_said = codes.is_empty() || codes.iter().any(|code| ["13", "32"].contains(code));
+        match may_be_said && !name.is_empty() {
             true => Question::ToOneself,
             false => Question::Unknown,
         }

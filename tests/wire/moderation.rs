@@ -307,16 +307,16 @@ fn who_is_kicked_reads_why_last_and_the_others_see_it_go() {
     let names = Way::ALL.map(friend_name);
     for (index, mut friend) in friends.into_iter().enumerate() {
         let name = &names[index];
-        // What it was told before comes before.
-        anna.write_to(name, "hey");
-        anna.expect(delivered(name));
-        let why = (index % 2 == 0).then_some("no 你好 \"now\"");
-        assert_eq!(&moderator.kick(&name.to_lowercase(), why).unwrap(), name);
         for earlier in &names[..index] {
             for notice in [left(earlier), came(earlier, true), left(earlier)] {
                 friend.expect(notice);
             }
         }
+        // What it was told before comes before.
+        anna.write_to(name, "hey");
+        anna.expect(delivered(name));
+        let why = (index % 2 == 0).then_some("no 你好 \"now\"");
+        assert_eq!(&moderator.kick(&name.to_lowercase(), why).unwrap(), name);
         friend.expect(wrote("Anna", "hey"));
         let last = friend.expect_notice();
         match why {
