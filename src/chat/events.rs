@@ -7,7 +7,7 @@ use super::moderation::Order;
 use super::session::Session;
 use crate::sync::channel::{SendError, SendTimeoutError, Sender, bounded};
 use crate::sync::{Arc, Instant, Mutex};
-use crate::transport::connection::Receipt;
+use crate::transport::receipt::Receipt;
 use crate::wire::message::Line;
 use crate::wire::name::NameKey;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 use crate::sync::{Arc, Instant};
-use crate::transport::connection::{Connection, EndReason, Retry};
+use crate::transport::connection::{Connection, Retry};
+use crate::transport::end_reason::EndReason;
 use crate::transport::socket::KERNEL_FINDS_DEAD_PEERS;
 
 /// How soon one that fell behind is tried again.

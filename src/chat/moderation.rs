@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::session::Session;
 use crate::sync::Arc;
 use crate::sync::channel::Sender;
-use crate::transport::connection::EndReason;
+use crate::transport::end_reason::EndReason;
 use crate::wire::message::Line;
 use crate::wire::name::NameKey;
 

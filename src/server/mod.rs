@@ -33,7 +33,8 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, bounded, unbounded};
 use crate::sync::{Arc, Instant, Mutex, Sentinel, Weak};
 use crate::transport::certificate;
-use crate::transport::connection::{Connection, EndReason};
+use crate::transport::connection::Connection;
+use crate::transport::end_reason::EndReason;
 use crate::transport::socket;
 use crate::wire::message::ServerMessage;
 

@@ -3,19 +3,20 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::batch::Batch;
+use super::end_reason::EndReason;
 use super::ledger::Verdict;
 use super::outbox::{Dismissal, Outbox};
+use super::receipt::Receipt;
 use super::socket;
 use super::tls::Tls;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::Sender;
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, Weak, yield_now};
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, yield_now};
 use crate::wire::frame::Framing;
 use crate::wire::message::{Line, ServerMessage};
 use crate::wire::name::NameKey;
@@ -30,92 +31,6 @@ const LAST_LINE: Duration = Duration::from_millis(200);
 
 /// A thread that waits for the connection looks at its socket at least this often.
 const GLANCE: Duration = Duration::from_secs(1);
-
-/// Why a connection ended. It is logged once, when it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EndReason {
-    /// The client logged out (03).
-    LoggedOut,
-    /// The client closed the connection, or its own side of it.
-    Closed,
-    /// The connection was reset, or failed otherwise.
-    Lost,
-    /// The client acknowledged nothing for too long: it is gone, or its host is.
-    Dead,
-    /// More output waits for the client than the backlog allows.
-    Slow,
-    /// The client sent what can't be understood, so its stream can't be trusted again.
-    BadInput,
-    /// The client speaks another protocol.
-    OtherProtocol,
-    /// The TLS handshake failed or took too long.
-    NoHandshake,
-    /// The client did not log in in time.
-    NoLogin,
-    /// Too many wrong passwords.
-    WrongPasswords,
-    /// A limit on connections was met.
-    Refused,
-    /// The user was kicked.
-    Kicked,
-    /// The user's name or address is banned.
-    Banned,
-    /// The server stops.
-    Stopping,
-    /// The connection's own thread failed.
-    Failed,
-}
-
-impl EndReason {
-    /// All of them, each at the place that `reason as usize` tells.
-    pub const ALL: [EndReason; 15] = [
-        EndReason::LoggedOut,
-        EndReason::Closed,
-        EndReason::Lost,
-        EndReason::Dead,
-        EndReason::Slow,
-        EndReason::BadInput,
-        EndReason::OtherProtocol,
-        EndReason::NoHandshake,
-        EndReason::NoLogin,
-        EndReason::WrongPasswords,
-        EndReason::Refused,
-        EndReason::Kicked,
-        EndReason::Banned,
-        EndReason::Stopping,
-        EndReason::Failed,
-    ];
-
-    /// What an error of the socket means once nobody set it a deadline.
-    pub fn of(error: &io::Error) -> EndReason {
-        match error.kind() {
-            io::ErrorKind::TimedOut => EndReason::Dead,
-            _ => EndReason::Lost,
-        }
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EndReason::LoggedOut => "logged out",
-            EndReason::Closed => "closed by the client",
-            EndReason::Lost => "connection lost",
-            EndReason::Dead => "no sign of life",
-            EndReason::Slow => "too slow a reader",
-            EndReason::BadInput => "bad input",
-            EndReason::OtherProtocol => "another protocol",
-            EndReason::NoHandshake => "no TLS handshake",
-            EndReason::NoLogin => "no login in time",
-            EndReason::WrongPasswords => "too many wrong passwords",
-            EndReason::Refused => "refused",
-            EndReason::Kicked => "kicked",
-            EndReason::Banned => "banned",
-            EndReason::Stopping => "the server stops",
-            EndReason::Failed => "internal error",
-        })
-    }
-}
 
 /// One TCP connection. Its own thread reads from it; anybody may send to it, and nobody waits in doing so.
 pub struct Connection {
@@ -289,12 +204,7 @@ impl Connection {
         outbox.hold();
         let ticket = outbox.ledger().open(friend, shown);
         drop(outbox);
-        Receipt {
-            sender: Arc::downgrade(self),
-            friend: friend.clone(),
-            ticket,
-            is_settled: false,
-        }
+        Receipt::new(self, friend.clone(), ticket)
     }
 
     /// Sends the receipts that were held back, unless somebody has sent something else meanwhile and taken them
@@ -547,52 +457,6 @@ impl Drop for PanicGuard<'_> {
         if !self.was_panicking && std::thread::panicking() {
             self.outbox.end(EndReason::Failed);
             let _ = self.socket.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-/// A receipt that is owed to the sender of a private message. Whoever drops it undecided has not delivered.
-#[derive(Debug)]
-pub struct Receipt {
-    /// Weak, because a receipt may wait in a slow friend's queue long after its sender has gone.
-    sender: Weak<Connection>,
-    friend: NameKey,
-    ticket: u64,
-    is_settled: bool,
-}
-
-impl Receipt {
-    /// Who the message was for.
-    pub fn friend(&self) -> &NameKey {
-        &self.friend
-    }
-
-    /// Which message it was.
-    pub fn ticket(&self) -> u64 {
-        self.ticket
-    }
-
-    /// Decides the receipt. Must not be called while an outbox is locked.
-    pub fn settle(self, verdict: Verdict) {
-        if let Some((sender, receipt)) = self.into_sender() {
-            sender.act(|outbox, socket| outbox.settle(socket, &receipt, verdict));
-        }
-    }
-
-    fn into_sender(mut self) -> Option<(Arc<Connection>, Receipt)> {
-        self.is_settled = true;
-        self.sender.upgrade().map(|sender| (sender, self))
-    }
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        if !self.is_settled
-            && let Some(sender) = self.sender.upgrade()
-        {
-            sender.act(|outbox, socket| {
-                outbox.settle(socket, self, Err("the message was not delivered"))
-            });
         }
     }
 }

@@ -3,12 +3,13 @@
 //! An [`Outbox`] is plain data without a lock or a thread: [`Connection`](super::Connection) puts one behind a
 //! mutex. Nothing here blocks.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use super::batch::Batch;
-use super::connection::{EndReason, Receipt};
+use super::end_reason::EndReason;
 use super::ledger::{Ledger, Verdict};
+use super::queue::{Chunk, Queue};
+use super::receipt::Receipt;
 use super::socket::Sink;
 use super::tls::Tls;
 use crate::sync::Arc;
@@ -30,17 +31,11 @@ const FLUSHED_AT_ONCE: usize = 256 << 10;
 /// Receipts are held back until they cost this much, in bytes and overhead.
 const HELD_AT_MOST: usize = 16 << 10;
 
-/// What a queued chunk costs beyond its bytes, counted against the backlog so that many tiny messages can't take
-/// much more memory than few large ones.
-const CHUNK_OVERHEAD: usize = 128;
-
 /// What waits to be sent through one connection.
 #[derive(Debug)]
 pub struct Outbox {
     /// What the socket has not taken yet. In front of it is the ciphertext in `tls`.
-    queue: VecDeque<Chunk>,
-    /// The cost of `queue`: bytes and overhead.
-    queued: usize,
+    queue: Queue,
     tls: Option<Box<Tls>>,
     /// Receipts of messages that are encrypted, but whose ciphertext is not all sent.
     sealed: Vec<Receipt>,
@@ -99,29 +94,11 @@ enum Stage {
     Shut,
 }
 
-/// Bytes in the queue: those of `data` from `next` on.
-#[derive(Debug)]
-struct Chunk {
-    data: Arc<[u8]>,
-    next: usize,
-    /// Whether the bytes must leave in a write of their own.
-    alone: bool,
-    /// Rides with the last byte.
-    receipt: Option<Receipt>,
-}
-
-impl Chunk {
-    fn rest(&self) -> &[u8] {
-        &self.data[self.next..]
-    }
-}
-
 impl Outbox {
     /// An outbox with nothing in it, that may hold `limit` bytes.
     pub fn new(tls: Option<Tls>, limit: usize) -> Outbox {
         Outbox {
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: Queue::default(),
             tls: tls.map(Box::new),
             sealed: Vec::new(),
             decided: Vec::new(),
@@ -192,7 +169,7 @@ impl Outbox {
     }
 
     fn unsent(&self) -> usize {
-        self.queued + self.tls.as_ref().map_or(0, |tls| tls.outgoing().len())
+        self.queue.cost() + self.tls.as_ref().map_or(0, |tls| tls.outgoing().len())
     }
 
     /// Lets this many bytes more wait: the roster of a large class is no sign of a slow reader.
@@ -254,8 +231,7 @@ impl Outbox {
             alone: manner == Manner::Alone,
             receipt,
         };
-        self.queued += chunk.rest().len() + CHUNK_OVERHEAD;
-        self.queue.push_back(chunk);
+        self.queue.push(chunk);
         if manner == Manner::Held {
             return;
         }
@@ -328,14 +304,7 @@ impl Outbox {
     /// Sends from the queue as it is.
     fn send_queued(&mut self, sink: &impl Sink) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let mut count = 0;
-        for chunk in self.queue.iter().take(MAX_SLICES) {
-            if count > 0 && (chunk.alone || self.queue[0].alone) {
-                break;
-            }
-            slices[count] = IoSlice::new(chunk.rest());
-            count += 1;
-        }
+        let count = self.queue.fill(&mut slices);
         if count == 0 {
             return Ok(0);
         }
@@ -343,10 +312,10 @@ impl Outbox {
         self.sent += sent as u64;
         let mut rest = sent;
         while rest > 0 {
-            let taken = self.take_from_queue(rest, |_| Ok(()))?;
-            rest -= taken.0;
+            let (taken, receipt) = self.queue.take(rest, |_| Ok(()))?;
+            rest -= taken;
             self.decided
-                .extend(taken.1.map(|receipt| (receipt, Ok(()))));
+                .extend(receipt.map(|receipt| (receipt, Ok(()))));
         }
         Ok(sent)
     }
@@ -363,17 +332,16 @@ impl Outbox {
 
     fn seal_and_send(&mut self, sink: &impl Sink, tls: &mut Tls) -> io::Result<usize> {
         if tls.outgoing().is_empty() {
-            let alone = self.queue.front().is_some_and(|chunk| chunk.alone);
+            let alone = self.queue.is_first_alone();
             let mut sealed = 0;
             // What is short goes into one record with what follows: a record costs both sides more than its bytes.
             let mut record = Vec::new();
             while sealed < SEALED_AT_ONCE {
-                let next_alone = self.queue.front().is_some_and(|chunk| chunk.alone);
-                if self.queue.is_empty() || sealed > 0 && (alone || next_alone) {
+                if self.queue.len() == 0 || sealed > 0 && (alone || self.queue.is_first_alone()) {
                     break;
                 }
                 let is_last = self.queue.len() == 1;
-                let (taken, receipt) = self.take_from_queue(SEALED_AT_ONCE - sealed, |bytes| {
+                let (taken, receipt) = self.queue.take(SEALED_AT_ONCE - sealed, |bytes| {
                     let fits = record.len() + bytes.len() <= RECORD;
                     if !record.is_empty() && !fits {
                         tls.seal(&record)?;
@@ -401,30 +369,6 @@ impl Outbox {
                 .extend(self.sealed.drain(..).map(|receipt| (receipt, Ok(()))));
         }
         Ok(sent)
-    }
-
-    /// Shows up to `most` bytes of the first chunk to `consume` and takes them off the queue. Returns how many
-    /// these were, and the receipt if they were the chunk's last.
-    fn take_from_queue(
-        &mut self,
-        most: usize,
-        consume: impl FnOnce(&[u8]) -> io::Result<()>,
-    ) -> io::Result<(usize, Option<Receipt>)> {
-        let Some(chunk) = self.queue.front_mut() else {
-            return Ok((most, None));
-        };
-        let count = chunk.rest().len().min(most);
-        consume(&chunk.rest()[..count])?;
-        chunk.next += count;
-        self.queued -= count;
-        if !chunk.rest().is_empty() {
-            return Ok((count, None));
-        }
-        self.queued -= CHUNK_OVERHEAD;
-        Ok((
-            count,
-            self.queue.pop_front().and_then(|chunk| chunk.receipt),
-        ))
     }
 
     /// Notes that a receipt is owed to this connection; see [`Ledger::open`].
@@ -501,12 +445,10 @@ impl Outbox {
     /// not delivered, and whoever is still owed a receipt here has gone.
     pub fn clear(&mut self) {
         let queue = std::mem::take(&mut self.queue);
-        self.queued = 0;
-        let unsent = queue.into_iter().filter_map(|chunk| chunk.receipt);
         self.decided.extend(
             self.sealed
                 .drain(..)
-                .chain(unsent)
+                .chain(queue.into_receipts())
                 .map(|receipt| (receipt, GONE)),
         );
         self.ledger = Ledger::default();

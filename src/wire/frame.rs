@@ -11,10 +11,8 @@
 //! The reader also settles what `serde_json` leaves open in values that it skips: depth of nesting, raw control
 //! characters, lone surrogates and UTF-8. Whether the rest is JSON is for the parser to say.
 
-use std::fmt;
-
-/// Deepest nesting of arrays and objects in a frame. 100 levels are promised; past this is a syntax error.
-pub const MAX_NESTING: u32 = 128;
+use super::frame_error::FrameError;
+use super::scanner::Scanner;
 
 /// No frame may reach this many bytes, whatever the settings: a length prefix begins with `0x00`.
 pub const FRAME_CEILING: usize = 16 << 20;
@@ -34,78 +32,6 @@ pub enum Framing {
     /// A four-byte big-endian length before each object.
     Prefixed,
 }
-
-/// Why the bytes of a connection can't be cut into frames any further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameError {
-    /// The first bytes are a TLS handshake on the plain port.
-    TlsHello,
-    /// The first bytes are an HTTP request.
-    Http,
-    /// The first bytes start neither framing; the text is a guess at the cause.
-    UnknownStart(&'static str),
-    /// Something other than `{` where an object should begin.
-    NotAnObject,
-    /// The frame exceeds the limit, given in bytes.
-    TooLarge(usize),
-    /// A length prefix that can't be; the text is a guess at the cause.
-    BadPrefix(&'static str),
-    /// The frame is not UTF-8.
-    NotUtf8,
-    /// Arrays and objects are nested deeper than [`MAX_NESTING`].
-    TooDeep,
-    /// A control character stands in a string without an escape.
-    RawControlCharacter,
-    /// A string has a `\u` escape that is malformed or is half of a surrogate pair.
-    BadEscape,
-    /// A length-prefixed frame holds more, or less, than one object.
-    NotOneObject,
-}
-
-impl FrameError {
-    /// Whether the client speaks another protocol, which is closed without a word so that a web page, for one,
-    /// learns nothing and can say nothing.
-    pub fn is_other_protocol(self) -> bool {
-        matches!(self, FrameError::TlsHello | FrameError::Http)
-    }
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FrameError::TlsHello => {
-                f.write_str("this looks like a TLS handshake; TLS has a port of its own")
-            }
-            FrameError::Http => f.write_str("this looks like an HTTP request"),
-            FrameError::UnknownStart(guess) => {
-                write!(
-                    f,
-                    "a connection starts with a JSON object or with a 4-byte big-endian length; {guess}"
-                )
-            }
-            FrameError::NotAnObject => {
-                f.write_str("each message is a JSON object and begins with '{'")
-            }
-            FrameError::TooLarge(limit) => write!(f, "the message is longer than {limit} bytes"),
-            FrameError::BadPrefix(guess) => write!(f, "bad length prefix: {guess}"),
-            FrameError::NotUtf8 => f.write_str("the message is not UTF-8"),
-            FrameError::TooDeep => {
-                write!(f, "the message is nested deeper than {MAX_NESTING} levels")
-            }
-            FrameError::RawControlCharacter => {
-                f.write_str("a control character in a string must be escaped, a newline as \\n")
-            }
-            FrameError::BadEscape => {
-                f.write_str("a \\u escape in a string is malformed or is half of a pair")
-            }
-            FrameError::NotOneObject => {
-                f.write_str("a length-prefixed frame holds exactly one JSON object")
-            }
-        }
-    }
-}
-
-impl std::error::Error for FrameError {}
 
 /// Collects the bytes of one connection and hands out whole frames.
 ///
@@ -221,13 +147,13 @@ impl FrameReader {
             }
         }
         let complete = self.scanner.advance(&self.buffer[self.start..self.end])?;
-        if self.scanner.position > limit {
+        if self.scanner.position() > limit {
             return Err(FrameError::TooLarge(limit));
         }
         if !complete {
             return Ok(None);
         }
-        let frame = self.start..self.start + self.scanner.position;
+        let frame = self.start..self.start + self.scanner.position();
         self.start = frame.end;
         self.scanner = Scanner::default();
         std::str::from_utf8(&self.buffer[frame])
@@ -261,7 +187,7 @@ impl FrameReader {
         let body = trim(&self.buffer[body]);
         let mut scanner = Scanner::default();
         let complete = scanner.advance(body)?;
-        if !complete || scanner.position != body.len() {
+        if !complete || scanner.position() != body.len() {
             return Err(FrameError::NotOneObject);
         }
         std::str::from_utf8(body)
@@ -341,135 +267,6 @@ fn trim(bytes: &[u8]) -> &[u8] {
 /// White space between JSON values (RFC 8259, section 2).
 fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// How many bytes at the beginning of `bytes` stand for themselves in a JSON string: up to a quotation mark, a
-/// backslash or a control character (RFC 8259, section 7).
-pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
-    let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-    // Nearly all text is plain, so the least byte is looked for, which takes no branch for each.
-    let least = bytes[..end]
-        .iter()
-        .fold(u8::MAX, |least, byte| least.min(*byte));
-    if least >= 0x20 {
-        return end;
-    }
-    let control = bytes.iter().position(|byte| *byte < 0x20);
-    control.unwrap_or(end)
-}
-
-/// Finds the closing brace of one object without parsing it, and checks what goes inside strings. It can stop
-/// after any byte and go on when more have come.
-#[derive(Debug, Default)]
-struct Scanner {
-    /// Bytes of the frame scanned so far.
-    position: usize,
-    /// Arrays and objects open.
-    depth: u32,
-    state: ScanState,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum ScanState {
-    #[default]
-    OutsideString,
-    InString,
-    /// Behind a backslash.
-    Escape,
-    /// Behind `\u` and `digits` hexadecimal digits worth `value`; `high` if a low surrogate must result.
-    Hex {
-        digits: u8,
-        value: u16,
-        high: bool,
-    },
-    /// Behind a high surrogate: a backslash must follow.
-    WantBackslash,
-    /// Behind a high surrogate and a backslash: a `u` must follow.
-    WantU,
-}
-
-impl Scanner {
-    fn is_inside(&self) -> bool {
-        self.position > 0
-    }
-
-    /// Scans on through `frame`, whose first `position` bytes were seen before. True when the object is complete:
-    /// it is then the first `position` bytes.
-    fn advance(&mut self, frame: &[u8]) -> Result<bool, FrameError> {
-        if !self.is_inside() && frame.first().is_some_and(|byte| *byte != b'{') {
-            return Err(FrameError::NotAnObject);
-        }
-        while let Some(&byte) = frame.get(self.position) {
-            self.position += 1;
-            self.state = match self.state {
-                ScanState::OutsideString => match byte {
-                    b'"' => {
-                        self.position += plain_prefix(&frame[self.position..]);
-                        ScanState::InString
-                    }
-                    b'{' | b'[' => {
-                        self.depth += 1;
-                        if self.depth > MAX_NESTING {
-                            return Err(FrameError::TooDeep);
-                        }
-                        ScanState::OutsideString
-                    }
-                    b'}' | b']' => {
-                        self.depth -= 1;
-                        if self.depth == 0 {
-                            return Ok(true);
-                        }
-                        ScanState::OutsideString
-                    }
-                    _ => ScanState::OutsideString,
-                },
-                ScanState::InString => match byte {
-                    b'"' => ScanState::OutsideString,
-                    b'\\' => ScanState::Escape,
-                    0..0x20 => return Err(FrameError::RawControlCharacter),
-                    _ => {
-                        self.position += plain_prefix(&frame[self.position..]);
-                        ScanState::InString
-                    }
-                },
-                ScanState::Escape if byte == b'u' => ScanState::Hex {
-                    digits: 0,
-                    value: 0,
-                    high: false,
-                },
-                ScanState::Escape => ScanState::InString,
-                ScanState::Hex {
-                    digits,
-                    value,
-                    high,
-                } => {
-                    let digit = char::from(byte).to_digit(16).ok_or(FrameError::BadEscape)?;
-                    let value = value << 4 | digit as u16;
-                    match (digits, value, high) {
-                        (0..3, ..) => ScanState::Hex {
-                            digits: digits + 1,
-                            value,
-                            high,
-                        },
-                        (_, 0xdc00..=0xdfff, true) => ScanState::InString,
-                        (_, _, true) | (_, 0xdc00..=0xdfff, false) => {
-                            return Err(FrameError::BadEscape);
-                        }
-                        (_, 0xd800..=0xdbff, false) => ScanState::WantBackslash,
-                        _ => ScanState::InString,
-                    }
-                }
-                ScanState::WantBackslash if byte == b'\\' => ScanState::WantU,
-                ScanState::WantU if byte == b'u' => ScanState::Hex {
-                    digits: 0,
-                    value: 0,
-                    high: true,
-                },
-                ScanState::WantBackslash | ScanState::WantU => return Err(FrameError::BadEscape),
-            };
-        }
-        Ok(false)
-    }
 }
 
 #[cfg(test)]

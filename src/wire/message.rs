@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::plain_prefix;
+use super::scanner::plain_prefix;
 
 /// A line: one message as compact JSON, then a newline. The only newline is the last byte, because JSON escapes
 /// those in strings.

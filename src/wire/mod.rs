@@ -4,10 +4,13 @@
 
 pub mod command;
 pub mod frame;
+pub mod frame_error;
 pub mod message;
 pub mod name;
+pub mod scanner;
 
 pub use command::{Field, Request};
-pub use frame::{FrameError, FrameReader, Framing};
+pub use frame::{FrameReader, Framing};
+pub use frame_error::FrameError;
 pub use message::{ClientMessage, ServerMessage};
 pub use name::{NameKey, check_name, check_password};

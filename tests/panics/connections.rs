@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chatd::transport::batch::Batch;
-use chatd::transport::connection::{Connection, EndReason, Parts};
+use chatd::transport::connection::Parts;
+use chatd::transport::{Connection, EndReason};
 use chatd::wire::message::ServerMessage;
 use serde_json::{Value, json};
 

@@ -5,9 +5,9 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use chatd::transport::Receipt;
 use chatd::transport::batch::Batch;
 use chatd::transport::certificate::{Identity, load_or_make};
-use chatd::transport::connection::Receipt;
 use chatd::transport::outbox::Outbox;
 use chatd::transport::tls::{Progress, Tls};
 use openssl::ssl::{ErrorCode, Ssl, SslConnector, SslMethod, SslStream, SslVerifyMode};

@@ -10,7 +10,7 @@ use crate::chat::moderation::MUTED;
 use crate::chat::{Event, Session};
 use crate::sync::Arc;
 use crate::sync::channel::bounded;
-use crate::transport::connection::EndReason;
+use crate::transport::end_reason::EndReason;
 use crate::wire::message::ServerMessage;
 use crate::wire::{Field, NameKey, Request, check_name, check_password};
 

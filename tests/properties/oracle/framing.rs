@@ -1,8 +1,9 @@
 //! Frames and requests, judged by `serde_json`'s own parsers.
 
 use chatd::wire::command::{Field, Request};
-use chatd::wire::frame::{FrameError, FrameReader, MAX_NESTING};
 use chatd::wire::message::{ClientMessage, ServerMessage};
+use chatd::wire::scanner::MAX_NESTING;
+use chatd::wire::{FrameError, FrameReader};
 use serde_json::Value;
 use serde_json::value::RawValue;
 

@@ -8,10 +8,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use chatd::transport::batch::Batch;
-use chatd::transport::connection::{Connection, EndReason, Parts, Receipt};
+use chatd::transport::connection::Parts;
 use chatd::transport::ledger::{Ledger, Verdict};
 use chatd::transport::outbox::Outbox;
 use chatd::transport::socket::Sink;
+use chatd::transport::{Connection, EndReason, Receipt};
 use chatd::wire::frame::Framing;
 use chatd::wire::message::{Line, ServerMessage, prefix_lines};
 use chatd::wire::name::NameKey;

@@ -1,0 +1,141 @@
+//! Finds where a JSON object ends, in bytes that come piece by piece.
+
+use super::frame_error::FrameError;
+
+/// Deepest nesting of arrays and objects in a frame. 100 levels are promised; past this is a syntax error.
+pub const MAX_NESTING: u32 = 128;
+
+/// Finds the closing brace of one object without parsing it, and checks what goes inside strings. It can stop
+/// after any byte and go on when more have come.
+#[derive(Debug, Default)]
+pub(super) struct Scanner {
+    /// Bytes of the frame scanned so far.
+    position: usize,
+    /// Arrays and objects open.
+    depth: u32,
+    state: ScanState,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum ScanState {
+    #[default]
+    OutsideString,
+    InString,
+    /// Behind a backslash.
+    Escape,
+    /// Behind `\u` and `digits` hexadecimal digits worth `value`; `high` if a low surrogate must result.
+    Hex {
+        digits: u8,
+        value: u16,
+        high: bool,
+    },
+    /// Behind a high surrogate: a backslash must follow.
+    WantBackslash,
+    /// Behind a high surrogate and a backslash: a `u` must follow.
+    WantU,
+}
+
+impl Scanner {
+    /// Whether a frame has begun.
+    pub(super) fn is_inside(&self) -> bool {
+        self.position > 0
+    }
+
+    /// How many bytes of the frame were scanned.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Scans on through `frame`, whose first `position` bytes were seen before. True when the object is complete:
+    /// it is then the first `position` bytes.
+    pub(super) fn advance(&mut self, frame: &[u8]) -> Result<bool, FrameError> {
+        if !self.is_inside() && frame.first().is_some_and(|byte| *byte != b'{') {
+            return Err(FrameError::NotAnObject);
+        }
+        while let Some(&byte) = frame.get(self.position) {
+            self.position += 1;
+            self.state = match self.state {
+                ScanState::OutsideString => match byte {
+                    b'"' => {
+                        self.position += plain_prefix(&frame[self.position..]);
+                        ScanState::InString
+                    }
+                    b'{' | b'[' => {
+                        self.depth += 1;
+                        if self.depth > MAX_NESTING {
+                            return Err(FrameError::TooDeep);
+                        }
+                        ScanState::OutsideString
+                    }
+                    b'}' | b']' => {
+                        self.depth -= 1;
+                        if self.depth == 0 {
+                            return Ok(true);
+                        }
+                        ScanState::OutsideString
+                    }
+                    _ => ScanState::OutsideString,
+                },
+                ScanState::InString => match byte {
+                    b'"' => ScanState::OutsideString,
+                    b'\\' => ScanState::Escape,
+                    0..0x20 => return Err(FrameError::RawControlCharacter),
+                    _ => {
+                        self.position += plain_prefix(&frame[self.position..]);
+                        ScanState::InString
+                    }
+                },
+                ScanState::Escape if byte == b'u' => ScanState::Hex {
+                    digits: 0,
+                    value: 0,
+                    high: false,
+                },
+                ScanState::Escape => ScanState::InString,
+                ScanState::Hex {
+                    digits,
+                    value,
+                    high,
+                } => {
+                    let digit = char::from(byte).to_digit(16).ok_or(FrameError::BadEscape)?;
+                    let value = value << 4 | digit as u16;
+                    match (digits, value, high) {
+                        (0..3, ..) => ScanState::Hex {
+                            digits: digits + 1,
+                            value,
+                            high,
+                        },
+                        (_, 0xdc00..=0xdfff, true) => ScanState::InString,
+                        (_, _, true) | (_, 0xdc00..=0xdfff, false) => {
+                            return Err(FrameError::BadEscape);
+                        }
+                        (_, 0xd800..=0xdbff, false) => ScanState::WantBackslash,
+                        _ => ScanState::InString,
+                    }
+                }
+                ScanState::WantBackslash if byte == b'\\' => ScanState::WantU,
+                ScanState::WantU if byte == b'u' => ScanState::Hex {
+                    digits: 0,
+                    value: 0,
+                    high: true,
+                },
+                ScanState::WantBackslash | ScanState::WantU => return Err(FrameError::BadEscape),
+            };
+        }
+        Ok(false)
+    }
+}
+
+/// How many bytes at the beginning of `bytes` stand for themselves in a JSON string: up to a quotation mark, a
+/// backslash or a control character (RFC 8259, section 7).
+pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
+    let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+    // Nearly all text is plain, so the least byte is looked for, which takes no branch for each.
+    let least = bytes[..end]
+        .iter()
+        .fold(u8::MAX, |least, byte| least.min(*byte));
+    if least >= 0x20 {
+        return end;
+    }
+    let control = bytes.iter().position(|byte| *byte < 0x20);
+    control.unwrap_or(end)
+}
