@@ -27,7 +27,9 @@ fn event([kind, detail]: [u8; 2]) -> Event {
             has_receipt: kind & 1 == 1,
         },
         4 | 5 => Event::PushAlone { size: size(detail) },
-        6..9 => Event::Flush,
+        6 => Event::Flush,
+        7 => Event::Hold,
+        8 => Event::Release,
         9 => Event::Owe { friend: detail },
         10 => Event::Settle {
             ticket: detail >> 1,
