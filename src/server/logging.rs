@@ -10,6 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -30,23 +32,13 @@ pub fn start() -> io::Result<LogEnd> {
     };
     thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_lines(&lines, &lost, &mut io::stderr()))?;
-    // Read once, and here: it takes more stack than a connection's thread has.
-    let zone = jiff::tz::TimeZone::system();
+        .spawn(move || write_lines(&lines, &lost, &TimeZone::system(), &mut io::stderr()))?;
     let environment = env_logger::Env::default().default_filter_or("info");
     let started = env_logger::Builder::from_env(environment)
         .target(env_logger::Target::Pipe(Box::new(queue)))
-        .format(move |line, record| {
-            let time = jiff::Timestamp::now()
-                .to_zoned(zone.clone())
-                .strftime("%Y-%m-%d %H:%M:%S")
-                .to_string();
-            writeln!(
-                line,
-                "{time} {:5} {}",
-                record.level(),
-                Printable(&record.args().to_string())
-            )
+        .format(|line, record| {
+            let text = record.args().to_string();
+            writeln!(line, "{:5} {}", record.level(), Printable(&text))
         })
         .try_init();
     if started.is_ok() {
@@ -57,7 +49,8 @@ pub fn start() -> io::Result<LogEnd> {
 
 /// What goes through the channel.
 enum Entry {
-    Line(Vec<u8>),
+    /// What was logged, and when.
+    Line(Timestamp, Vec<u8>),
     /// Answered when everything before it was written.
     Flush(Sender<()>),
 }
@@ -101,7 +94,11 @@ struct LogQueue {
 
 impl Write for LogQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.sender.try_send(Entry::Line(line.to_owned())).is_err() {
+        if self
+            .sender
+            .try_send(Entry::Line(Timestamp::now(), line.to_owned()))
+            .is_err()
+        {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -112,12 +109,22 @@ impl Write for LogQueue {
     }
 }
 
-/// Writes what comes through the channel. Errors are nobody's business: there is nowhere to report them.
-fn write_lines(lines: &Receiver<Entry>, lost: &AtomicU64, output: &mut impl Write) {
+/// Writes what comes through the channel, with the local time. That is told here and not by whoever logs: the thread of
+/// an idle connection keeps every page of its stack that it has ever touched, and telling the time takes some.
+/// Errors are nobody's business: there is nowhere to report them.
+fn write_lines(
+    lines: &Receiver<Entry>,
+    lost: &AtomicU64,
+    zone: &TimeZone,
+    output: &mut impl Write,
+) {
     for entry in lines {
         match entry {
-            Entry::Line(line) => {
-                let _ = output.write_all(&line);
+            Entry::Line(time, line) => {
+                let time = time.to_zoned(zone.clone());
+                let mut whole = time.strftime("%Y-%m-%d %H:%M:%S ").to_string().into_bytes();
+                whole.extend(line);
+                let _ = output.write_all(&whole);
             }
             Entry::Flush(done) => {
                 let _ = done.send(());
@@ -180,10 +187,15 @@ mod tests {
         }
         drop(queue);
         let mut output = Vec::new();
-        write_lines(&lines, &lost, &mut output);
+        write_lines(&lines, &lost, &TimeZone::UTC, &mut output);
         let text = String::from_utf8(output).unwrap();
+        let (time, rest) = text.split_at("2026-11-27 12:00:00 ".len());
+        assert!(
+            time.trim_end().parse::<jiff::civil::DateTime>().is_ok(),
+            "{time:?}"
+        );
         assert_eq!(
-            text,
+            rest,
             "one\n(2 log lines were lost here: the output stood still)\n"
         );
     }
