@@ -404,12 +404,13 @@ def wait_until(condition, within=PATIENCE):
         time.sleep(0.05)
 
 
-def wait_until_even(reference, others, within=PATIENCE):
-    """Waits until all have heard the last thing that `reference` has."""
-    last = reference.broadcasts()[-1]
-    for client in others:
-        if not client.over:
-            client.expect(last["Command"], within, **{key: value for key, value in last.items() if key != "Command"})
+def wait_until_even(speakers, listeners, within=PATIENCE):
+    """Waits until all have heard the last numbered message of each of the speakers, who have stopped to speak."""
+    for listener in listeners:
+        for speaker in speakers:
+            wait_until(lambda: listener.over or any(
+                message.get("Speaker") == speaker.name and message["Message"].startswith(f"{speaker.numbers} ")
+                for message in listener.broadcasts()), within)
 
 
 def check_promises(reference, others):

@@ -105,7 +105,7 @@ def flood_behind_link(report, chatd, folder, size, seconds=30):
             finish()
         sent = flooder.numbers
         wait_until(lambda: sent == sum(message.get("Speaker") == "Flooder" for message in flooder.broadcasts()))
-        wait_until_even(flooder, [teacher, *pupils], 30)
+        wait_until_even([flooder, teacher, pupils[0]], [flooder, teacher, *pupils], 30)
         lasted = now() - start
         stop[0]()
 

@@ -120,9 +120,10 @@ def come_back(report, chatd, folder, rto_max_ms=None):
                     report.figure(what, figure)
         survivors = [client for client in everybody if client.name not in left]
         hush()
-        wait_until_even(watcher, [*survivors, talker])
+        speakers = [talker, *(client for client in speaking if client in survivors)]
+        wait_until_even(speakers, [watcher, *survivors, talker])
         count = check_promises(watcher, [*survivors, talker])
-        check_sequences([talker, *(client for client in speaking if client in survivors)], [watcher, *survivors])
+        check_sequences(speakers, [watcher, *survivors])
         report.promise("those who stayed missed nothing, heard one order, and were heard",
                        f"{count} messages compared", True)
 
