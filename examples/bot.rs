@@ -11,8 +11,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use chatd::wire::frame::FRAME_CEILING;
-use chatd::wire::{ClientMessage, FrameReader, ServerMessage};
+use chatd::wire::framing::FRAME_CEILING;
+use chatd::wire::{ClientMessage, FrameReader, Framing, ServerMessage};
 use clap::Parser;
 
 /// Answers in a second: fewer than the server takes from a client, so that sending never blocks.
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     stream.write_all(&ClientMessage::Login { name, password }.to_line())?;
     let (online, window) = (BTreeSet::new(), (Instant::now(), 0));
     let mut bot = Bot { online, window };
-    let mut reader = FrameReader::new();
+    let mut reader = FrameReader::new(Framing::Stream);
     loop {
         match stream.read(reader.space())? {
             0 => return Err("the server has closed the connection".into()),

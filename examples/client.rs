@@ -23,9 +23,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use chatd::server::logging::Printable;
-use chatd::wire::frame::FRAME_CEILING;
-use chatd::wire::{ClientMessage, FrameReader, ServerMessage};
+use chatd::wire::framing::FRAME_CEILING;
+use chatd::wire::{ClientMessage, FrameReader, Framing, Printable, ServerMessage};
 use clap::Parser;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use openssl::hash::MessageDigest;
@@ -79,7 +78,7 @@ fn main() -> ExitCode {
 fn chat(options: Options) -> Outcome<()> {
     let mut client = Client {
         stream: connect(&options)?,
-        reader: FrameReader::new(),
+        reader: FrameReader::new(Framing::Stream),
         unsent: Vec::new(),
         online: BTreeMap::new(),
         stage: Stage::LoggingIn,

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::wire::{ClientMessage, FrameReader, ServerMessage};
+use chatd::wire::{ClientMessage, FrameReader, Framing, ServerMessage};
 use clap::Parser;
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslStream, SslVerifyMode};
 
@@ -295,7 +295,7 @@ impl<'a> User<'a> {
             class,
             number,
             stream,
-            frames: FrameReader::new(),
+            frames: FrameReader::new(Framing::Stream),
             latencies: Histogram::default(),
         })
     }

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatd::chat::roster::{Member, Roster};
-use chatd::transport::{Batch, certificate, outbox::Outbox, socket::Sink, tls::Progress, tls::Tls};
-use chatd::wire::message::{Line, prefix_lines};
-use chatd::wire::{ClientMessage, FrameReader, NameKey, Request, ServerMessage};
+use chatd::storage::certificate;
+use chatd::transport::{Batch, outbox::Outbox, socket::Sink, tls::Progress, tls::Tls};
+use chatd::wire::{ClientMessage, Command, FrameReader, Framing, Lines, NameKey, ServerMessage};
 use openssl::ssl::{Ssl, SslContext, SslMethod};
 
 const ROUNDS: usize = 9;
@@ -33,18 +33,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     encoding();
     [100, 1_000, 10_000].into_iter().for_each(roster);
     pushing();
-    sealing()
+    encrypting()
 }
 
 fn framing() {
     let (short, long) = (say(TEXT, READ), say(&TEXT.repeat(16), READ));
+    let prefixed = Framing::Prefixed.encode(&short).into_owned();
     for (name, input, at_once) in [
         ("frame 64 B", &short, READ),
-        ("frame 64 B, prefixed", &prefix_lines(&short), READ),
+        ("frame 64 B, prefixed", &prefixed, READ),
         ("frame 64 B, a byte at a time", &short, 1),
         ("frame 1 KiB", &long, READ),
     ] {
-        let mut reader = FrameReader::new();
+        let mut reader = FrameReader::detecting();
         let mut read = || count_frames(&mut reader, black_box(input), at_once);
         row(name, read(), input.len(), read);
     }
@@ -77,7 +78,7 @@ fn parsing() {
         ("parse 04", private),
         ("parse 01", login),
     ] {
-        let parse = || Request::parse(black_box(frame));
+        let parse = || Command::parse(black_box(frame));
         row(name, 1, frame.len(), parse);
         let parse = || serde_json::from_str::<serde_json::Value>(black_box(frame));
         row("  as a serde_json::Value", 1, frame.len(), parse);
@@ -96,7 +97,7 @@ fn encoding() {
         line.clear();
         black_box(&message).append_to(&mut line);
     });
-    let prefix = || prefix_lines(black_box(&lines));
+    let prefix = || Framing::Prefixed.encode(black_box(&lines));
     row("prefix a line, of 12 KiB", count, lines.len(), prefix);
 }
 
@@ -137,11 +138,11 @@ impl Member for Dummy {
     fn is_guest(&self) -> bool {
         true
     }
-    fn push_roster(&self, line: Line) {
+    fn push_roster(&self, line: Lines) {
         black_box(line);
     }
     fn push(&self, batch: &Batch, from: usize) {
-        black_box(&batch.bytes()[from..]);
+        black_box(&batch.lines()[from..]);
     }
 }
 
@@ -160,12 +161,12 @@ fn pushing() {
 struct Takes(usize);
 
 impl Sink for Takes {
-    fn send_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         Ok(self.0.min(slices.iter().map(|slice| slice.len()).sum()))
     }
 }
 
-fn sealing() -> Result<(), Box<dyn Error>> {
+fn encrypting() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let [certificate, key] = ["certificate", "key"].map(|name| folder.path().join(name));
     let identity = certificate::load_or_make(&certificate, &key, "localhost", &[])?;
@@ -177,21 +178,21 @@ fn sealing() -> Result<(), Box<dyn Error>> {
     let (mut socket, mut buffer) = (listener.accept()?.0, [0; 4096]);
     while tls.handshake()? == Progress::NeedsInput {
         socket.write_all(tls.outgoing())?;
-        tls.sent(tls.outgoing().len());
+        tls.mark_sent(tls.outgoing().len());
         let count = socket.read(&mut buffer)?;
         assert!(count > 0, "the client has gone");
         tls.feed(&buffer[..count]);
     }
     let batch = say(TEXT, BATCH);
-    row("seal 12 KiB", 1, batch.len(), || {
-        assert!(tls.seal(black_box(&batch)).is_ok());
-        tls.sent(tls.outgoing().len());
+    row("encrypt 12 KiB", 1, batch.len(), || {
+        assert!(tls.encrypt(black_box(&batch)).is_ok());
+        tls.mark_sent(tls.outgoing().len());
     });
     Ok(())
 }
 
 /// A message to the room as a client sends it, as often as it goes into `size` bytes, but at least once.
-fn say(text: &str, size: usize) -> Line {
+fn say(text: &str, size: usize) -> Lines {
     let message = text.into();
     let line = ClientMessage::Room { message }.to_line();
     line.repeat((size / line.len()).max(1))

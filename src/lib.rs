@@ -3,13 +3,13 @@
 //!
 //! Read it from the inside out, each module using those above it and none below:
 //!
-//! * [`wire`]: the protocol as bytes. Frames, requests, messages, names. Pure functions; clients use it too.
-//! * [`transport`]: one connection's bytes. Its socket, plain or TLS, and what waits to be sent through it.
-//! * [`chat`]: who is here and who hears what. Sessions, the roster and its one order, accounts, the threads that
-//!   fan out, retry and send heartbeats.
+//! * [`wire`]: the protocol as bytes. Framing, commands, messages, names. Pure functions; clients use it too.
+//! * [`transport`]: one connection's bytes. Its socket, plain or TLS, what waits to be sent through it, and how it ends.
+//! * [`storage`]: what outlives the process. Accounts, bans, the certificate.
+//! * [`chat`]: who is here and who hears what. Sessions, the roster and its one order, the fan-out and the heartbeat.
 //! * [`server`]: the process. Settings, listeners, the life of a connection, an orderly end.
 //!
-//! There is one way in, for the program, the tests and whoever embeds the server:
+//! There is one way in, for the program, the tests, and any program that embeds the server:
 //!
 //! ```
 //! use chatd::server::{Config, Server};
@@ -37,6 +37,8 @@
 pub mod wire;
 
 pub mod transport;
+
+pub mod storage;
 
 pub mod chat;
 

@@ -6,8 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use chatd::wire::message::prefix_lines;
-use chatd::wire::{ClientMessage, FrameReader, ServerMessage};
+use chatd::wire::{ClientMessage, FrameReader, Framing, ServerMessage};
 use openssl::ssl::{Ssl, SslStream};
 use socket2::{Domain, Socket, Type};
 
@@ -54,7 +53,7 @@ pub(crate) struct User<'a> {
     pub(crate) world: &'a World,
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) is_tls: bool,
-    pub(crate) is_prefixed: bool,
+    pub(crate) framing: Framing,
     frames: FrameReader,
     /// Which of the steady users this is.
     pub(crate) number: Option<usize>,
@@ -81,7 +80,8 @@ pub(crate) struct User<'a> {
 impl<'a> User<'a> {
     /// Connects in one of four ways: plain or TLS, either framing. A narrow one can take little that it does not read.
     pub(crate) fn connect(world: &'a World, way: usize, is_narrow: bool) -> io::Result<User<'a>> {
-        let (is_tls, is_prefixed) = (way % 2 == 1, way / 2 == 1);
+        let is_tls = way % 2 == 1;
+        let framing = [Framing::Stream, Framing::Prefixed][way / 2];
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         if is_narrow {
             socket.set_recv_buffer_size(4096)?;
@@ -103,8 +103,8 @@ impl<'a> User<'a> {
             world,
             stream,
             is_tls,
-            is_prefixed,
-            frames: FrameReader::new(),
+            framing,
+            frames: FrameReader::new(framing),
             number: None,
             name: String::new(),
             reply: None,
@@ -129,12 +129,7 @@ impl<'a> User<'a> {
     }
 
     pub(crate) fn framed(&self, message: &ClientMessage<'_>) -> Vec<u8> {
-        let line = message.to_line();
-        if self.is_prefixed {
-            prefix_lines(&line)
-        } else {
-            line
-        }
+        self.framing.encode(&message.to_line()).into_owned()
     }
 
     /// Reads once, for at most `wait`, and checks what came. False if that is the end of the connection.
@@ -161,7 +156,7 @@ impl<'a> User<'a> {
                 _ => return Err(failed(error)),
             },
         }
-        let mut frames = std::mem::take(&mut self.frames);
+        let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(self.framing));
         let mut number = 0;
         while let Some(frame) = frames
             .next_frame(usize::MAX)

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::wire::ClientMessage;
+use chatd::wire::{ClientMessage, Framing};
 use socket2::SockRef;
 
 use crate::user::User;
@@ -233,10 +233,9 @@ fn loiter(world: &World, way: usize, how: usize) -> Outcome<()> {
     match how {
         0 => return Ok(()),
         1 => {
-            let start: &[u8] = if user.is_prefixed {
-                b"\0\0"
-            } else {
-                b"{\"Comm"
+            let start: &[u8] = match user.framing {
+                Framing::Stream => b"{\"Comm",
+                Framing::Prefixed => b"\0\0",
             };
             return user.stream.write_all(start).map_err(failed);
         }

@@ -1,20 +1,15 @@
 //! Who is here, and who hears what.
 
-pub mod accounts;
-pub mod accounts_file;
-pub mod bans;
-pub mod disk;
-pub mod events;
-pub mod fanout;
+pub mod event;
+pub mod fan_out;
 pub mod heartbeat;
-pub mod laggards;
 pub mod moderation;
-pub mod pace;
-pub mod password;
+pub mod room;
+mod room_moderation;
 pub mod roster;
 pub mod session;
 
-pub use accounts::Accounts;
-pub use bans::Bans;
-pub use events::{Event, Events};
+pub use event::Event;
+pub use fan_out::EventQueue;
+pub use room::Room;
 pub use session::{Session, SessionMap};

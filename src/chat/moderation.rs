@@ -1,7 +1,7 @@
-//! What whoever runs the server can want of the room, and the rules that come of it.
+//! What the teacher can want of the room, and the rules that come of it.
 //!
-//! An [`Order`] is an event like any other: its place in the one order decides between it and what users do at the
-//! same time. The [`Rules`] belong to the fan-out alone.
+//! A [`ModeratorAction`] is an event like any other: its place in the one order decides between it and what users do at
+//! the same time. The [`Rules`] belong to the room, so they need no lock.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,64 +9,47 @@ use std::net::IpAddr;
 use super::session::Session;
 use crate::sync::Arc;
 use crate::sync::channel::Sender;
-use crate::transport::end_reason::EndReason;
-use crate::wire::message::Line;
-use crate::wire::name::NameKey;
+use crate::transport::CloseCause;
+use crate::wire::{Lines, NameKey};
 
-/// Who speaks for the server in the room: a name that nobody can log in by.
+/// The name by which the teacher speaks. Nobody can log in by it.
 pub const SPEAKER: &str = "admin";
 
-/// Why somebody who is muted can't speak.
+/// Why a user who is muted can't speak.
 pub const MUTED: &str = "you are muted: for now you can read, but not write";
 
 /// Why nobody can log in.
 pub const LOCKED: &str = "the server is locked: nobody new can log in now; ask your teacher";
 
-/// Something that whoever runs the server wants of the room.
+/// Something that the teacher wants of the room.
 #[derive(Debug)]
-pub enum Order {
-    /// Says something to everybody: a 32.
-    Say(Line),
-    /// Asks who is online, and for the rules.
+pub enum ModeratorAction {
+    /// Say something to everybody: a 32.
+    Say(Lines),
+    /// Tell who is online, and the rules.
     Look {
         /// Told.
         reply: Sender<(Vec<Arc<Session>>, Rules)>,
     },
-    /// Refuses from now on what a user says, or no more. What was said before is still delivered.
-    Mute {
-        /// Who; need not be online.
-        name: String,
-        /// Whether to refuse it.
-        is_muted: bool,
+    /// Put a rule in force, or lift it. What was said before is still delivered.
+    SetRule {
+        /// Which.
+        rule: Rule,
+        /// Whether it is to be in force.
+        is_on: bool,
         /// Told what came of it.
-        reply: Sender<Muted>,
+        reply: Sender<RuleChange>,
     },
-    /// The same for everybody, whoever comes later included. Who is muted by name stays so.
-    MuteEverybody {
-        /// Whether to refuse what they say.
-        is_muted: bool,
-        /// Told whether it was not so before.
-        reply: Sender<bool>,
-    },
-    /// Lets nobody log in from now on, or everybody again.
-    Lock {
-        /// Whether to refuse logins.
-        is_locked: bool,
-        /// Told whether it was not so before.
-        reply: Sender<bool>,
-    },
-    /// Sends users away.
-    Dismiss {
+    /// Take users off the roster and drain their connections.
+    Expel {
         /// Which.
         whom: Target,
-        /// Why, for the log.
-        reason: EndReason,
-        /// Their last line.
-        words: Arc<str>,
-        /// Told who that were; they are on their way out.
+        /// The reason, and their last line.
+        cause: CloseCause,
+        /// Told who they were.
         reply: Sender<Vec<Arc<Session>>>,
     },
-    /// Takes back a name whose account was removed.
+    /// Release a name whose account was removed.
     Forget {
         /// Which.
         name: NameKey,
@@ -75,29 +58,50 @@ pub enum Order {
     },
 }
 
-/// Whom to send away.
+/// Something that the teacher can switch on and off.
+#[derive(Clone, Debug)]
+pub enum Rule {
+    /// What the user of this name says is refused, also when the user comes back. The name need not be online.
+    Muted(String),
+    /// What anybody says is refused, later comers included. Who is muted by name stays so when this is lifted.
+    AllMuted,
+    /// All logins are refused.
+    Locked,
+}
+
+/// The users that an action is about.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// The user with this name.
+    /// The user of this name.
     Name(NameKey),
     /// All users from this address.
     Address(IpAddr),
 }
 
-/// What came of muting or unmuting one name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Muted {
-    /// The name, as its owner writes it if it is online.
-    pub name: String,
-    /// Whether it was not so before.
-    pub has_changed: bool,
-    /// Whether the name is online.
-    pub is_online: bool,
-    /// Whether everybody is muted, whatever their names.
-    pub is_everybody: bool,
+impl Target {
+    /// Whether this user is one of them.
+    pub(super) fn includes(&self, session: &Session) -> bool {
+        match self {
+            Target::Name(name) => session.key() == name,
+            Target::Address(address) => session.connection().peer().ip() == *address,
+        }
+    }
 }
 
-/// Who may speak, and whether anybody may come.
+/// What came of setting a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleChange {
+    /// Whether it was not so before.
+    pub has_changed: bool,
+    /// The name that the rule is about, as its owner writes it if it is online; else empty.
+    pub name: String,
+    /// Whether that name is online.
+    pub is_online: bool,
+    /// Whether everybody is muted now.
+    pub is_everybody_muted: bool,
+}
+
+/// Who may speak, and whether anybody may log in.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Who is muted by name, with the name as it was last seen.
@@ -107,45 +111,40 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether a user with this name can't speak.
-    pub fn are_muting(&self, key: &NameKey) -> bool {
+    /// Whether what the user of this name says is refused.
+    pub fn mute(&self, key: &NameKey) -> bool {
         self.is_everybody_muted || self.muted.contains_key(key)
     }
 
-    /// Whether nobody can speak.
+    /// Whether what anybody says is refused.
     pub fn is_everybody_muted(&self) -> bool {
         self.is_everybody_muted
     }
 
-    /// Whether nobody can log in.
+    /// Whether all logins are refused.
     pub fn is_locked(&self) -> bool {
         self.is_locked
     }
 
-    /// Who is muted by name, online or not, in the order of the alphabet.
-    pub fn muted(&self) -> Vec<String> {
+    /// Who is muted by name, online or not, in alphabetical order.
+    pub fn muted_names(&self) -> Vec<String> {
         let mut muted: Vec<(&NameKey, &String)> = self.muted.iter().collect();
         muted.sort();
         muted.into_iter().map(|(_, name)| name.clone()).collect()
     }
 
-    /// Mutes a name or unmutes it. False if it was so before.
-    pub(super) fn mute(&mut self, key: &NameKey, shown: &str, is_muted: bool) -> bool {
-        if is_muted {
-            self.muted.insert(key.clone(), shown.to_owned()).is_none()
-        } else {
-            self.muted.remove(key).is_some()
-        }
-    }
-
-    /// Mutes everybody, or lets those speak who are not muted by name. False if it was so before.
-    pub(super) fn mute_everybody(&mut self, is_muted: bool) -> bool {
-        std::mem::replace(&mut self.is_everybody_muted, is_muted) != is_muted
-    }
-
-    /// Lets nobody log in, or everybody. False if it was so before.
-    pub(super) fn lock(&mut self, is_locked: bool) -> bool {
-        std::mem::replace(&mut self.is_locked, is_locked) != is_locked
+    /// Puts a rule in force, or lifts it. False if it was so before.
+    pub(super) fn set(&mut self, rule: &Rule, is_on: bool) -> bool {
+        let flag = match rule {
+            Rule::Muted(name) if is_on => {
+                let before = self.muted.insert(NameKey::new(name), name.clone());
+                return before.is_none();
+            }
+            Rule::Muted(name) => return self.muted.remove(&NameKey::new(name)).is_some(),
+            Rule::AllMuted => &mut self.is_everybody_muted,
+            Rule::Locked => &mut self.is_locked,
+        };
+        std::mem::replace(flag, is_on) != is_on
     }
 }
 
@@ -156,16 +155,17 @@ mod tests {
     #[test]
     fn who_is_muted_by_name_stays_so_when_all_others_may_speak_again() {
         let [anna, bobby] = ["Anna", "Bobby"].map(NameKey::new);
+        let muted = |name: &str| Rule::Muted(name.to_owned());
         let mut rules = Rules::default();
-        assert!(rules.mute(&anna, "Anna", true));
-        assert!(!rules.mute(&anna, "ANNA", true));
-        assert!(rules.are_muting(&anna) && !rules.are_muting(&bobby));
-        assert!(rules.mute_everybody(true) && !rules.mute_everybody(true));
-        assert!(rules.are_muting(&anna) && rules.are_muting(&bobby));
-        assert!(rules.mute_everybody(false));
-        assert!(rules.are_muting(&anna) && !rules.are_muting(&bobby));
-        assert_eq!(rules.muted(), ["ANNA"]);
-        assert!(rules.mute(&anna, "Anna", false) && !rules.mute(&anna, "Anna", false));
-        assert!(!rules.are_muting(&anna));
+        assert!(rules.set(&muted("Anna"), true));
+        assert!(!rules.set(&muted("ANNA"), true));
+        assert!(rules.mute(&anna) && !rules.mute(&bobby));
+        assert!(rules.set(&Rule::AllMuted, true) && !rules.set(&Rule::AllMuted, true));
+        assert!(rules.mute(&anna) && rules.mute(&bobby));
+        assert!(rules.set(&Rule::AllMuted, false));
+        assert!(rules.mute(&anna) && !rules.mute(&bobby));
+        assert_eq!(rules.muted_names(), ["ANNA"]);
+        assert!(rules.set(&muted("Anna"), false) && !rules.set(&muted("Anna"), false));
+        assert!(!rules.mute(&anna));
     }
 }

@@ -1,89 +1,96 @@
-//! The one order of all broadcasts, and the roster that a newcomer is given.
+//! Who is online, and the one order of all broadcasts.
 //!
-//! A [`Roster`] applies events one at a time and collects their broadcasts in a batch. It knows no thread and no
-//! socket, so the promises about presence and order can be tested on it alone.
+//! A [`Roster`] knows no thread and no socket, so the promises about presence and order can be tested on it alone.
 
 use std::collections::HashMap;
 
 use crate::sync::{Arc, RwLock};
-use crate::transport::batch::Batch;
-use crate::wire::message::{Line, ServerMessage, login_accepted, roster_entry};
-use crate::wire::name::NameKey;
-
-/// What the roster needs to know of a session, and how it reaches it.
-pub trait Member {
-    /// The name as its owner wrote it.
-    fn name(&self) -> &str;
-    /// What the name is known by.
-    fn key(&self) -> &NameKey;
-    /// Whether the user logged in without a password.
-    fn is_guest(&self) -> bool;
-    /// Sends the reply to the login, before anything else. Must not block.
-    fn push_roster(&self, line: Line);
-    /// Sends the lines of `batch` from offset `from` on. Must not block.
-    fn push(&self, batch: &Batch, from: usize);
-}
+use crate::transport::Batch;
+use crate::wire::server_message::{login_accepted, roster_entry};
+use crate::wire::{Lines, NameKey, ServerMessage};
 
 /// Everybody who is online, and the broadcasts that have not gone out yet.
 ///
-/// Invariant: whoever has applied the roster given at its login and its share of every batch since knows exactly
-/// who is in `places`.
+/// Changes are applied one at a time, and each appends its broadcast to a batch. A member's *share* of the batch is
+/// what was appended since it joined, or since it was last flushed.
+///
+/// Invariant: a client that applies the roster in its 11, and then its share of every batch, knows exactly who is in
+/// `entries`.
 #[derive(Debug)]
 pub struct Roster<M, Claim> {
-    /// Who is online, with each one's place in the batch.
-    places: HashMap<NameKey, Place<M, Claim>>,
-    /// The same sessions for other threads to look up. Nobody else writes it.
+    entries: HashMap<NameKey, Entry<M, Claim>>,
+    /// The same members, for other threads to look up. Only the roster writes it.
     map: Arc<RwLock<HashMap<NameKey, Arc<M>>>>,
-    /// Broadcasts in order, encoded.
+    /// Broadcasts in order.
     batch: Batch,
-    /// The entries of `Friends`, encoded and joined by commas; `None` after somebody has left.
+    /// The entries of `Friends`, encoded and joined by commas; `None` after a member has left.
     friends: Option<String>,
 }
 
 #[derive(Debug)]
-struct Place<M, Claim> {
+struct Entry<M, Claim> {
     member: Arc<M>,
     /// Where in the batch this member's share begins.
     from: usize,
-    /// Whatever is to be given back when the member leaves.
+    /// What is given back, by dropping it, when the member leaves.
     claim: Claim,
 }
 
+/// What the roster needs to know of a session, and how it sends to it.
+pub trait Member {
+    /// The name as its owner wrote it.
+    fn name(&self) -> &str;
+    /// The name's key, the same in any letter case.
+    fn key(&self) -> &NameKey;
+    /// Whether the user logged in without a password.
+    fn is_guest(&self) -> bool;
+    /// Sends the reply to the login, before anything else. Must not block.
+    fn push_roster(&self, line: Lines);
+    /// Sends the messages of `batch` from offset `from` of its lines on. Must not block.
+    fn push(&self, batch: &Batch, from: usize);
+}
+
 impl<M: Member, Claim> Roster<M, Claim> {
-    /// A roster with nobody on it, that keeps `map` up to date.
+    /// An empty roster that keeps `map` up to date.
     pub fn new(map: Arc<RwLock<HashMap<NameKey, Arc<M>>>>) -> Roster<M, Claim> {
         Roster {
-            places: HashMap::new(),
+            entries: HashMap::new(),
             map,
             batch: Batch::default(),
             friends: None,
         }
     }
 
-    /// How many are online.
+    /// How many members are online.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.entries.len()
     }
 
     /// Whether nobody is online.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.entries.is_empty()
     }
 
     /// Whether the name is online.
     pub fn contains(&self, key: &NameKey) -> bool {
-        self.places.contains_key(key)
+        self.entries.contains_key(key)
+    }
+
+    /// Whether this very member is online, and not another one by the same name.
+    pub fn has_member(&self, member: &Arc<M>) -> bool {
+        let entry = self.entries.get(member.key());
+        entry.is_some_and(|entry| Arc::ptr_eq(&entry.member, member))
     }
 
     /// Everybody online, in no order.
     pub fn members(&self) -> impl Iterator<Item = &Arc<M>> {
-        self.places.values().map(|place| &place.member)
+        self.entries.values().map(|entry| &entry.member)
     }
 
-    /// Who is online by this name, if anybody, and what is given back when that member leaves.
+    /// The member of this name, and its claim.
     pub fn member(&mut self, key: &NameKey) -> Option<(&Arc<M>, &mut Claim)> {
-        let place = self.places.get_mut(key)?;
-        Some((&place.member, &mut place.claim))
+        let entry = self.entries.get_mut(key)?;
+        Some((&entry.member, &mut entry.claim))
     }
 
     /// How many bytes wait in the batch.
@@ -91,12 +98,12 @@ impl<M: Member, Claim> Roster<M, Claim> {
         self.batch.len()
     }
 
-    /// Somebody comes: 11 goes out first, then others can find the session, then 30 is broadcast. The caller has
+    /// A member joins: 11 goes out first, then others can find the member, then 30 is broadcast. The caller has
     /// made sure that the name is not online.
     pub fn join(&mut self, member: Arc<M>, claim: Claim) {
         let friends = self.friends.get_or_insert_with(|| {
-            let entries = self.places.values().map(|place| &place.member);
-            let entries: Vec<_> = entries
+            let members = self.entries.values().map(|entry| &entry.member);
+            let entries: Vec<_> = members
                 .map(|member| roster_entry(member.name(), member.is_guest()))
                 .collect();
             entries.join(",")
@@ -107,79 +114,73 @@ impl<M: Member, Claim> Roster<M, Claim> {
         friends.push_str(&roster_entry(member.name(), member.is_guest()));
         member.push_roster(login_accepted(friends));
 
-        self.map
-            .write()
-            .insert(member.key().clone(), Arc::clone(&member));
+        let key = member.key().clone();
+        self.map.write().insert(key.clone(), Arc::clone(&member));
         let notice = ServerMessage::LoggedOn {
             name: member.name().into(),
             is_user_guest: member.is_guest().into(),
         };
-        self.batch.append(&notice.to_line());
-        let place = Place {
-            from: self.batch.len(),
-            claim,
+        self.broadcast(&notice.to_line());
+        let from = self.batch.len();
+        let entry = Entry {
             member,
+            from,
+            claim,
         };
-        self.places.insert(place.member.key().clone(), place);
+        self.entries.insert(key, entry);
     }
 
-    /// Somebody leaves, after its share of what was said before. False, and nothing happens, if the name is not
-    /// online or belongs to another session by now.
+    /// A member leaves, after its share of what was said before. False, and nothing happens, if it is not online; its
+    /// name may belong to another session by now.
     pub fn leave(&mut self, member: &Arc<M>) -> bool {
-        if !self
-            .places
-            .get(member.key())
-            .is_some_and(|place| Arc::ptr_eq(&place.member, member))
-        {
+        if !self.has_member(member) {
             return false;
         }
-        self.bring_up_to_date(member.key());
-        self.places.remove(member.key());
+        self.flush_member(member.key());
+        self.entries.remove(member.key());
         self.map.write().remove(member.key());
         self.friends = None;
-        self.batch.append(
-            &ServerMessage::LoggedOut {
-                name: member.name().into(),
-            }
-            .to_line(),
-        );
+        let notice = ServerMessage::LoggedOut {
+            name: member.name().into(),
+        };
+        self.broadcast(&notice.to_line());
         true
     }
 
-    /// Broadcasts whole lines to everybody.
+    /// Broadcasts messages, given as lines, to all members.
     pub fn broadcast(&mut self, lines: &[u8]) {
         self.batch.append(lines);
     }
 
     /// Sends one member its share of the batch now, and returns the member.
-    pub fn bring_up_to_date(&mut self, key: &NameKey) -> Option<&Arc<M>> {
-        let place = self.places.get_mut(key)?;
-        if place.from < self.batch.len() {
-            place.member.push(&self.batch, place.from);
-            place.from = self.batch.len();
+    pub fn flush_member(&mut self, key: &NameKey) -> Option<&Arc<M>> {
+        let entry = self.entries.get_mut(key)?;
+        if entry.from < self.batch.len() {
+            entry.member.push(&self.batch, entry.from);
+            entry.from = self.batch.len();
         }
-        Some(&place.member)
+        Some(&entry.member)
     }
 
-    /// Sends everybody their share of the batch.
+    /// Sends all members their share of the batch.
     pub fn flush(&mut self) {
         if self.batch.is_empty() {
             return;
         }
-        for place in self.places.values_mut() {
-            if place.from < self.batch.len() {
-                place.member.push(&self.batch, place.from);
+        for entry in self.entries.values_mut() {
+            if entry.from < self.batch.len() {
+                entry.member.push(&self.batch, entry.from);
             }
-            place.from = 0;
+            entry.from = 0;
         }
         self.batch.clear();
     }
 
-    /// Sends everybody their share, and forgets them without a 31.
-    pub fn dissolve(&mut self) {
+    /// Sends all members their share, and forgets them without a 31.
+    pub fn clear(&mut self) {
         self.flush();
         self.map.write().clear();
         self.friends = None;
-        self.places.clear();
+        self.entries.clear();
     }
 }

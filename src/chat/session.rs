@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
+use super::roster::Member;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, RwLock};
-use crate::transport::batch::Batch;
-use crate::transport::connection::Connection;
-use crate::wire::name::NameKey;
+use crate::transport::{Batch, Connection};
+use crate::wire::{Lines, NameKey};
 
-/// The sessions that are logged in, by name. Only the fan-out thread writes it.
+/// The sessions that are logged in, by name. Only the [roster](super::roster::Roster) writes it.
 pub type SessionMap = Arc<RwLock<HashMap<NameKey, Arc<Session>>>>;
 
 /// One user who is logged in, through one connection.
@@ -22,10 +22,10 @@ pub struct Session {
     connection: Arc<Connection>,
     /// When the user logged in.
     since: SystemTime,
-    /// Whether what the user says is refused. Written by the fan-out thread only.
+    /// Whether what the user says is refused. Only the room writes it.
     is_muted: AtomicBool,
-    /// Events of this session that are on their way to the fan-out, or whose broadcast has not gone out to
-    /// everybody. Raised by the connection's own thread, lowered by whoever has the fan-out.
+    /// In-flight counter: events of this session that were posted, and whose broadcast has not gone out to all members.
+    /// The connection's own thread raises it, the thread that has the room lowers it.
     in_flight: AtomicUsize,
 }
 
@@ -48,7 +48,7 @@ impl Session {
         &self.name
     }
 
-    /// What the name is known by, whatever its letter case.
+    /// The name's key, the same in any letter case.
     pub fn key(&self) -> &NameKey {
         &self.key
     }
@@ -58,7 +58,7 @@ impl Session {
         self.is_guest
     }
 
-    /// The connection that the user came by.
+    /// The user's connection.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
@@ -73,29 +73,31 @@ impl Session {
         self.is_muted.load(Ordering::Relaxed)
     }
 
-    /// Refuses what the user says from now on, or no more. Only the fan-out thread calls this.
-    pub fn set_muted(&self, is_muted: bool) {
+    /// Refuses what the user says from now on, or no more. Only the room calls this.
+    pub(super) fn set_muted(&self, is_muted: bool) {
         self.is_muted.store(is_muted, Ordering::Relaxed);
     }
 
-    /// Notes that an event of this session is on its way. Only its own thread calls this.
-    pub fn note_posted(&self) {
+    /// Counts an event of this session that is about to be posted. Only the connection's own thread calls this.
+    pub fn begin_event(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that everybody was sent what came of one event. `Release`, so that whoever then finds the session
-    /// quiet, with `Acquire`, comes after those sends.
-    pub fn note_delivered(&self) {
+    /// Counts an event as done: all members were sent what came of it. `Release`, so that these sends come before
+    /// anything that the connection's own thread does after [`has_events_in_flight`](Self::has_events_in_flight) has
+    /// returned false.
+    pub(super) fn end_event(&self) {
         self.in_flight.fetch_sub(1, Ordering::Release);
     }
 
-    /// Whether everybody was sent all that this session has said so far. Only its own thread may rely on it.
-    pub fn is_quiet(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) == 0
+    /// Whether something that this session said has not gone out to all members yet. Only the connection's own thread
+    /// can rely on the answer.
+    pub fn has_events_in_flight(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0
     }
 }
 
-impl super::roster::Member for Session {
+impl Member for Session {
     fn name(&self) -> &str {
         &self.name
     }
@@ -108,7 +110,7 @@ impl super::roster::Member for Session {
         self.is_guest
     }
 
-    fn push_roster(&self, line: Vec<u8>) {
+    fn push_roster(&self, line: Lines) {
         self.connection.push_roster(line);
     }
 

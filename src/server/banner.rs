@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::Handle;
+use super::handle::Handle;
 
 /// Where to connect, how to try it, where the data is and how to stop.
 ///

@@ -9,7 +9,7 @@ use clap::builder::FalseyValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::error::StartError;
-use crate::wire::frame::FRAME_CEILING;
+use crate::wire::framing::FRAME_CEILING;
 
 /// The largest frame before login, in bytes: no more is needed to say who one is.
 pub const MAX_FRAME_BEFORE_LOGIN: usize = 4 << 10;

@@ -5,9 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::chat::accounts_file::AccountsError;
-use crate::chat::bans::BansError;
-use crate::transport::certificate::CertificateError;
+use crate::storage::accounts_file::AccountsError;
+use crate::storage::bans::BansError;
+use crate::storage::certificate::CertificateError;
 
 /// Why the server can't start. Each says, in a line, what is wrong and what to do.
 #[derive(Debug)]

@@ -1,20 +1,19 @@
-//! Takes connections, counts them, and gives each its thread.
+//! Listeners: each accepts connections, finds a permit for each, and starts its thread.
 
-use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use super::Shared;
-use super::limits::LimitMet;
-use super::serve::{self, Admission};
+use super::config::Config;
+use super::error::StartError;
+use super::rejection::Rejection;
+use super::serve;
+use super::shared::Shared;
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
-use crate::transport::connection::{Connection, Parts};
-use crate::transport::end_reason::EndReason;
-use crate::transport::socket;
 use crate::transport::tls::Tls;
-use crate::wire::message::{ServerMessage, prefix_lines};
+use crate::transport::{Connection, socket};
+use crate::wire::Framing;
 
 /// Stack of a connection's thread, in bytes. Memory is only used as far as it is touched.
 const STACK_SIZE: usize = 256 << 10;
@@ -26,123 +25,163 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// One listening socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    port: Port,
+}
+
 /// What is spoken on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Port {
-    /// The bare protocol.
-    Plain,
-    /// The protocol inside TLS.
-    Tls,
+pub(crate) struct Port {
+    /// Whether its connections are encrypted.
+    pub(crate) is_tls: bool,
+    /// How its clients frame; `None` leaves the choice to each client's first byte.
+    pub(crate) framing: Option<Framing>,
 }
 
 impl Port {
-    /// Names the listener's thread.
-    pub(crate) fn thread_name(self) -> &'static str {
-        match self {
-            Port::Plain => "listen-plain",
-            Port::Tls => "listen-tls",
-        }
-    }
-}
-
-/// Takes connections until the server stops.
-pub(crate) fn run(listener: &TcpListener, port: Port, shared: &Arc<Shared>) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let accepted = listener.accept();
-        if shared.is_stopping() {
-            return;
-        }
-        let outcome = accepted.and_then(|(socket, peer)| admit(socket, peer, port, shared));
-        match outcome {
-            Ok(()) => pause = FIRST_PAUSE,
-            Err(error) => {
-                // Which error it was doesn't matter: a lack of anything passes, and retrying at once would spin.
-                log::warn!("cannot take a connection: {error}; the next one is tried in {pause:?}");
-                thread::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
-}
-
-/// Finds a place for a connection and starts its thread.
-fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) -> io::Result<()> {
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let place = match shared.bans.has_address(peer.ip()) {
-        true => Err(LimitMet::Banned),
-        false => shared.places.take(peer.ip()),
+    /// The bare protocol.
+    pub(crate) const PLAIN: Port = Port {
+        is_tls: false,
+        framing: None,
     };
-    let (place, admission) = match place {
-        Ok(place) => (place, Admission::Welcome),
-        Err(limit) => {
-            log::warn!("refused a connection from {peer}: {limit}");
-            match shared.places.take_for_refusal() {
-                Some(place) => (place, Admission::Refused(limit)),
-                None => {
-                    // A courtesy: the client may be gone.
-                    let _ = brush_off(&socket, port, &limit.to_string());
-                    shared.totals.count_end(limit.reason());
-                    return Ok(());
+
+    /// The protocol inside TLS.
+    pub(crate) const TLS: Port = Port {
+        is_tls: true,
+        framing: None,
+    };
+}
+
+impl Listener {
+    /// Opens the listeners of one port: one for each address of the settings, or one for all addresses.
+    pub(crate) fn open_all(config: &Config, port: Port) -> Result<Vec<Listener>, StartError> {
+        let (number, flag) = match port.is_tls {
+            false => (config.port, "--port"),
+            true => (config.tls_port, "--tls-port"),
+        };
+        // Two listeners can't share a port, so where IPv4 has its own the other leaves it alone.
+        let takes_both = !config.bind.iter().any(IpAddr::is_ipv4);
+        let open = |address| {
+            let address = SocketAddr::new(address, number);
+            match socket::listen(address, takes_both) {
+                Ok(socket) => Ok(Listener { socket, port }),
+                Err(error) => Err(StartError::Listen(address, flag, error)),
+            }
+        };
+        if config.bind.is_empty() {
+            // The IPv6 address of all zeros takes IPv4 too. A machine without IPv6 can't open it.
+            let both = match open(Ipv6Addr::UNSPECIFIED.into()) {
+                Err(StartError::Listen(_, _, error))
+                    if error.kind() != io::ErrorKind::AddrInUse =>
+                {
+                    log::debug!("no IPv6 here ({error}), so IPv4 only");
+                    open(Ipv4Addr::UNSPECIFIED.into())
+                }
+                other => other,
+            };
+            return Ok(vec![both?]);
+        }
+        config.bind.iter().map(|address| open(*address)).collect()
+    }
+
+    /// Where it listens, if it speaks TLS or doesn't, as asked.
+    pub(crate) fn address(&self, is_tls: bool) -> Option<SocketAddr> {
+        let is_asked_for = self.port.is_tls == is_tls;
+        self.socket.local_addr().ok().filter(|_| is_asked_for)
+    }
+
+    /// Names the listener's thread.
+    pub(crate) fn thread_name(&self) -> &'static str {
+        match self.port.is_tls {
+            false => "listen-plain",
+            true => "listen-tls",
+        }
+    }
+
+    /// Accepts connections until the server stops.
+    pub(crate) fn run(&self, shared: &Arc<Shared>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let accepted = self.socket.accept();
+            if shared.is_stopping() {
+                return;
+            }
+            match accepted.and_then(|(socket, peer)| admit(socket, peer, self.port, shared)) {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(error) => {
+                    // Which error it was doesn't matter: a lack of anything passes, and retrying at once would spin.
+                    log::warn!(
+                        "cannot take a connection: {error}; the next one is tried in {pause:?}"
+                    );
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
+    }
+}
+
+/// Makes a connection of an accepted socket, and starts its thread. A client that is rejected gets a thread too, if there
+/// is one to spare, so that it can be told why in its own framing and through TLS.
+fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) -> io::Result<()> {
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let (permit, rejection) = match shared.bans.has_address(peer.ip()) {
+        true => (None, Some(Rejection::Banned)),
+        false => match shared.permits.acquire(peer.ip()) {
+            Ok(permit) => (Some(permit), None),
+            Err(limit) => (None, Some(Rejection::NoPermit(limit))),
+        },
     };
+    if let Some(rejection) = &rejection {
+        log::warn!("refused a connection from {peer}: {rejection}");
+    }
     if let Err(error) = socket::prepare(&socket, shared.config.dead_after()) {
         // The client has gone already, as port scanners do.
         log::info!("{peer} left before it was served: {error}");
         return Ok(());
     }
-    let tls = match (port, &shared.tls) {
-        (Port::Tls, Some(context)) => Some(Tls::new(context)?),
+    let tls = match &shared.tls {
+        Some(context) if port.is_tls => Some(Tls::new(context)?),
         _ => None,
     };
-    let number = shared.next_number.fetch_add(1, Ordering::Relaxed);
-    let connection = Arc::new(Connection::new(Parts {
-        number,
+    let connection = Arc::new(Connection::new(
+        shared.connections.next_number(),
         socket,
         peer,
         tls,
-        max_backlog: shared.config.max_backlog,
-        laggards: shared.laggards.clone(),
-        place: Box::new(place),
-    }));
-    shared
-        .connections
-        .lock()
-        .insert(number, Arc::downgrade(&connection));
-    // A ban that came meanwhile may not have found it.
-    if matches!(admission, Admission::Welcome) && shared.bans.has_address(peer.ip()) {
-        connection.end(EndReason::Banned);
-    }
-    let thread_shared = Arc::clone(shared);
-    let thread_connection = Arc::clone(&connection);
-    let spawned = thread::Builder::new()
-        .name(format!("conn-{number}"))
-        .stack_size(STACK_SIZE)
-        .spawn(move || serve::run(&thread_shared, thread_connection, admission));
-    if let Err(error) = spawned {
-        shared.connections.lock().remove(&number);
-        connection.refuse(&ServerMessage::notice(
-            "the server has no thread left; try again later",
-        ));
-        shared.totals.count_end(EndReason::Refused);
-        return Err(error);
-    }
-    Ok(())
-}
-
-/// Says why to a client that gets neither a place nor a thread, as far as that goes without waiting. With TLS it
-/// doesn't.
-fn brush_off(mut socket: &TcpStream, port: Port, why: &str) -> io::Result<()> {
-    if port == Port::Tls {
+        shared.config.max_backlog,
+        shared.retry_queue.clone(),
+    ));
+    if !shared.connections.add(&connection) {
+        // The server stops.
         return Ok(());
     }
-    let first = socket::discard_input(socket);
-    let line = ServerMessage::notice(why).to_line();
-    socket.write_all(&match first {
-        Some(0) => prefix_lines(&line),
-        _ => line,
-    })?;
-    socket.shutdown(Shutdown::Write)
+    if rejection.is_none() && shared.bans.has_address(peer.ip()) {
+        // The ban came meanwhile, and may not have found the connection.
+        connection.drain_from_outside(Rejection::Banned.cause());
+    }
+    let permit = permit.or_else(|| shared.permits.acquire_for_rejection());
+    match (permit, rejection) {
+        (None, Some(rejection)) => {
+            reject_without_thread(shared, &connection, rejection);
+            Ok(())
+        }
+        (permit, rejection) => {
+            let (shared, connection) = (Arc::clone(shared), Arc::clone(&connection));
+            thread::Builder::new()
+                .name(format!("conn-{}", connection.number()))
+                .stack_size(STACK_SIZE)
+                .spawn(move || serve::run(&shared, connection, port.framing, rejection, permit))
+                .map(drop)
+        }
+    }
+    .inspect_err(|_| reject_without_thread(shared, &connection, Rejection::NoThread))
+}
+
+fn reject_without_thread(shared: &Shared, connection: &Arc<Connection>, rejection: Rejection) {
+    connection.reject(rejection.cause());
+    shared.connections.remove(connection);
 }

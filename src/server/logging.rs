@@ -1,10 +1,10 @@
 //! Log lines, written by a thread of their own.
 //!
-//! Whoever logs must never wait for the terminal: one that stands still (Ctrl-S, a console in which text is
-//! selected, a pipe that nobody reads) would stop the chat. So lines go through a bounded channel, and those that
-//! find it full are counted instead.
+//! A thread that logs must never wait for the terminal: one that stands still (Ctrl-S, a console in which text is
+//! selected, a pipe that nobody reads) would stop the chat. So lines go through a bounded channel, and a line that
+//! finds it full is counted instead.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::wire::Printable;
 
 /// Lines that may wait to be written.
 const CAPACITY: usize = 1024;
@@ -109,9 +110,9 @@ impl Write for LogQueue {
     }
 }
 
-/// Writes what comes through the channel, with the local time. That is told here and not by whoever logs: the thread of
-/// an idle connection keeps every page of its stack that it has ever touched, and telling the time takes some.
-/// Errors are nobody's business: there is nowhere to report them.
+/// Writes what comes through the channel, with the local time. This thread tells the time, not the one that logs: the
+/// thread of an idle connection keeps every page of its stack that it has ever touched, and telling the time takes some.
+/// Errors are ignored: there is nowhere to report them.
 fn write_lines(
     lines: &Receiver<Entry>,
     lost: &AtomicU64,
@@ -142,37 +143,9 @@ fn write_lines(
     }
 }
 
-/// Text with everything escaped that could forge a line, move a cursor or turn the direction of writing.
-#[derive(Debug)]
-pub struct Printable<'a>(pub &'a str);
-
-impl fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            let is_harmful = character.is_control()
-                || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if is_harmful {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_could_harm_a_terminal_is_escaped() {
-        let text = "a\nb\x1b[2J\u{202e}\u{9b}\0 é 名";
-        assert_eq!(
-            Printable(text).to_string(),
-            "a\\nb\\u{1b}[2J\\u{202e}\\u{9b}\\u{0} é 名"
-        );
-    }
 
     #[test]
     fn lines_that_find_the_channel_full_are_counted_not_waited_for() {

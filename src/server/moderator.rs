@@ -1,25 +1,220 @@
-//! What a teacher can do to a running server. The console is one front end to it; tests and other programs can use it
-//! the same way.
+//! What a teacher can do to a running server. The console is one front end to it; tests and other programs are others.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use super::Shared;
-use super::logging::Printable;
-use super::totals::Stats;
-use crate::chat::bans::{BANNED, Ban, Banned, why_not_bannable};
-use crate::chat::moderation::{Muted, Order, SPEAKER, Target};
+use super::shared::Shared;
+use super::stats::Stats;
+use crate::chat::moderation::{ModeratorAction, Rule, RuleChange, SPEAKER, Target};
 use crate::chat::{Event, Session};
+use crate::storage::bans::{BANNED, Ban, Banned, why_not_bannable};
 use crate::sync::channel::{Sender, bounded};
 use crate::sync::{Arc, Weak};
-use crate::transport::EndReason;
-use crate::wire::message::ServerMessage;
-use crate::wire::name::{NameKey, check_name};
+use crate::transport::{CloseCause, CloseReason};
+use crate::wire::{NameKey, Printable, ServerMessage, check_name};
 
 /// What a user who is kicked for no stated reason is told.
 const KICKED: &str = "your teacher has ended your connection";
+
+/// The teacher's verbs. Each returns when it is done; none is waited for by users who talk.
+///
+/// It may outlive the server, and doesn't keep it running. The verbs wait for a server that does not
+/// [run](super::Server::run) yet.
+#[derive(Clone, Debug)]
+pub struct Moderator {
+    shared: Weak<Shared>,
+}
+
+impl Moderator {
+    pub(super) fn new(shared: Weak<Shared>) -> Moderator {
+        Moderator { shared }
+    }
+
+    fn shared(&self) -> Result<Arc<Shared>, Refusal> {
+        let shared = self.shared.upgrade().ok_or(Refusal::Stopped)?;
+        if shared.is_stopping() {
+            return Err(Refusal::Stopped);
+        }
+        Ok(shared)
+    }
+
+    /// Who is online, and what rules hold.
+    pub fn room(&self) -> Result<RoomStatus, Refusal> {
+        let (online, rules) = self
+            .shared()?
+            .ask(|reply| ModeratorAction::Look { reply })?;
+        let mut users: Vec<User> = online.iter().map(|session| user(session)).collect();
+        users.sort_by_key(|user| user.name.to_ascii_lowercase());
+        Ok(RoomStatus {
+            users,
+            muted: rules.muted_names(),
+            is_everybody_muted: rules.is_everybody_muted(),
+            is_locked: rules.is_locked(),
+        })
+    }
+
+    /// Says something to everybody: a message to the room from [`SPEAKER`], relayed unchanged. It has its place in
+    /// the order when this returns.
+    pub fn say(&self, text: &str) -> Result<(), Refusal> {
+        let shared = self.shared()?;
+        let message = ServerMessage::Room {
+            speaker: SPEAKER.into(),
+            message: text.into(),
+        };
+        let line = message.to_line();
+        // Escapes make it longer, and it is the line that waits in everybody's backlog.
+        if line.len() > shared.config.max_frame {
+            return Err(Refusal::TooLong(shared.config.max_frame));
+        }
+        shared.moderate(ModeratorAction::Say(line))
+    }
+
+    /// Refuses what a user says, until [`unmute`](Self::unmute), also when the user comes back. Need not be online.
+    /// What was said before is still delivered.
+    pub fn mute(&self, name: &str) -> Result<RuleChange, Refusal> {
+        check(name)?;
+        self.set_rule(Rule::Muted(name.to_owned()), true)
+    }
+
+    /// Lets a user speak again, unless everybody is muted.
+    pub fn unmute(&self, name: &str) -> Result<RuleChange, Refusal> {
+        check(name)?;
+        self.set_rule(Rule::Muted(name.to_owned()), false)
+    }
+
+    /// Refuses what anybody says, later comers included. False if it was so before.
+    pub fn mute_everybody(&self) -> Result<bool, Refusal> {
+        Ok(self.set_rule(Rule::AllMuted, true)?.has_changed)
+    }
+
+    /// Lets everybody speak again who is not muted by name. False if it was so before.
+    pub fn unmute_everybody(&self) -> Result<bool, Refusal> {
+        Ok(self.set_rule(Rule::AllMuted, false)?.has_changed)
+    }
+
+    /// Lets nobody log in from now on; those online stay. False if it was so before.
+    pub fn lock(&self) -> Result<bool, Refusal> {
+        Ok(self.set_rule(Rule::Locked, true)?.has_changed)
+    }
+
+    /// Lets everybody log in again. False if it was so before.
+    pub fn unlock(&self) -> Result<bool, Refusal> {
+        Ok(self.set_rule(Rule::Locked, false)?.has_changed)
+    }
+
+    fn set_rule(&self, rule: Rule, is_on: bool) -> Result<RuleChange, Refusal> {
+        self.shared()?
+            .ask(|reply| ModeratorAction::SetRule { rule, is_on, reply })
+    }
+
+    /// Removes an account, so that its name can be registered anew. It is gone from the disk when this returns. Who
+    /// is online by the name stays online, and nobody else can register it meanwhile. True if somebody is.
+    pub fn forget(&self, name: &str) -> Result<bool, Refusal> {
+        check(name)?;
+        let shared = self.shared()?;
+        let key = NameKey::new(name);
+        let forgotten = shared.accounts.forget(&key).map_err(Refusal::Disk)?;
+        let Some(_forgotten) = forgotten else {
+            return Err(Refusal::NotRegistered(name.to_owned()));
+        };
+        log::info!("the account {name} was removed");
+        shared.ask(|reply| ModeratorAction::Forget { name: key, reply })
+    }
+
+    /// Ends a user's connection, and tells the user `why`. Returns the name as its owner writes it. The others learn
+    /// of it at once; the user's connection then has some seconds to get the message through.
+    pub fn kick(&self, name: &str, why: Option<&str>) -> Result<String, Refusal> {
+        check(name)?;
+        let shared = self.shared()?;
+        let words = why.unwrap_or(KICKED);
+        if ServerMessage::notice(words).to_line().len() > shared.config.max_frame {
+            return Err(Refusal::TooLong(shared.config.max_frame));
+        }
+        let whom = Target::Name(NameKey::new(name));
+        let cause = CloseCause::new(CloseReason::Kicked, words.to_owned());
+        let kicked = shared.expel(whom, cause)?;
+        match kicked.first() {
+            Some(session) => Ok(session.name().to_owned()),
+            None => Err(Refusal::NotOnline(name.to_owned())),
+        }
+    }
+
+    /// Lets nobody log in by this name any more, and kicks who is online by it.
+    pub fn ban_name(&self, name: &str) -> Result<BanOutcome, Refusal> {
+        check(name)?;
+        let whom = Target::Name(NameKey::new(name));
+        self.ban(Banned::Name(name.to_owned()), whom)
+    }
+
+    /// Refuses connections from an address from now on, and ends those there are. If several users who are online
+    /// share it, it is only banned if that `is_fine`.
+    pub fn ban_address(&self, address: IpAddr, is_fine: bool) -> Result<BanOutcome, Refusal> {
+        let address = address.to_canonical();
+        if let Some(why) = why_not_bannable(address) {
+            return Err(Refusal::NotBannable(address, why));
+        }
+        let users = self.room()?.users;
+        let sharers: Vec<String> = users
+            .into_iter()
+            .filter(|user| user.address.ip() == address)
+            .map(|user| user.name)
+            .collect();
+        if sharers.len() > 1 && !is_fine {
+            return Err(Refusal::Shared(address, sharers));
+        }
+        self.ban(Banned::Address(address), Target::Address(address))
+    }
+
+    fn ban(&self, banned: Banned, whom: Target) -> Result<BanOutcome, Refusal> {
+        let shared = self.shared()?;
+        // A user who logs in after this is refused, and one who did before is found by the action that follows.
+        let is_new = shared.bans.add(banned.clone());
+        if is_new {
+            log::info!("{banned} was banned");
+        }
+        let cause = CloseCause::new(CloseReason::Banned, BANNED);
+        let kicked = shared.expel(whom, cause);
+        if let Banned::Address(address) = &banned {
+            // Connections that nobody is logged in by are told nothing. Those that are drained already keep their cause.
+            let connections = shared.connections.all();
+            for connection in connections.iter().filter(|one| one.peer().ip() == *address) {
+                connection.drain_from_outside(CloseReason::Banned.into());
+            }
+        }
+        let saved = shared.save_bans();
+        let with_address = |session: &Arc<Session>| {
+            let address = session.connection().peer().ip();
+            (session.name().to_owned(), address)
+        };
+        Ok(BanOutcome {
+            is_new,
+            kicked: kicked?.iter().map(with_address).collect(),
+            saved,
+        })
+    }
+
+    /// Lifts a ban. The inner result says whether that is on disk.
+    pub fn unban(&self, banned: &Banned) -> Result<io::Result<()>, Refusal> {
+        let shared = self.shared()?;
+        if !shared.bans.remove(&banned.to_canonical()) {
+            return Err(Refusal::NotBanned(banned.clone()));
+        }
+        log::info!("{banned} is no longer banned");
+        Ok(shared.save_bans())
+    }
+
+    /// Who is banned, the oldest ban first.
+    pub fn bans(&self) -> Result<Vec<Ban>, Refusal> {
+        Ok(self.shared()?.bans.list())
+    }
+
+    /// What has happened since the start.
+    pub fn stats(&self) -> Result<Stats, Refusal> {
+        Ok(self.shared()?.stats())
+    }
+}
 
 /// A user who is online.
 #[derive(Clone, Debug)]
@@ -42,7 +237,7 @@ pub struct User {
 
 /// Who is online, and what rules hold.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct RoomStatus {
     /// Everybody online, in the order of the alphabet.
     pub users: Vec<User>,
     /// Who is muted by name, online or not.
@@ -121,204 +316,6 @@ pub(crate) fn listed(names: &[String]) -> String {
     }
 }
 
-/// The teacher's verbs. Each returns when it is done; none is waited for by users who talk.
-///
-/// It may outlive the server, and doesn't keep it running. The verbs wait for a server that does not
-/// [run](super::Server::run) yet.
-#[derive(Clone, Debug)]
-pub struct Moderator {
-    shared: Weak<Shared>,
-}
-
-impl Moderator {
-    pub(super) fn new(shared: Weak<Shared>) -> Moderator {
-        Moderator { shared }
-    }
-
-    fn shared(&self) -> Result<Arc<Shared>, Refusal> {
-        let shared = self.shared.upgrade().ok_or(Refusal::Stopped)?;
-        if shared.is_stopping() {
-            return Err(Refusal::Stopped);
-        }
-        Ok(shared)
-    }
-
-    /// Who is online, and what rules hold.
-    pub fn room(&self) -> Result<Room, Refusal> {
-        let (online, rules) = self.shared()?.ask(|reply| Order::Look { reply })?;
-        let mut users: Vec<User> = online.iter().map(|session| user(session)).collect();
-        users.sort_by_key(|user| user.name.to_ascii_lowercase());
-        Ok(Room {
-            users,
-            muted: rules.muted(),
-            is_everybody_muted: rules.is_everybody_muted(),
-            is_locked: rules.is_locked(),
-        })
-    }
-
-    /// Says something to everybody: a message to the room from [`SPEAKER`], relayed unchanged. It has its place in
-    /// the order when this returns.
-    pub fn say(&self, text: &str) -> Result<(), Refusal> {
-        let shared = self.shared()?;
-        let message = ServerMessage::Room {
-            speaker: SPEAKER.into(),
-            message: text.into(),
-        };
-        let line = message.to_line();
-        // Escapes make it longer, and it is the line that waits in everybody's backlog.
-        if line.len() > shared.config.max_frame {
-            return Err(Refusal::TooLong(shared.config.max_frame));
-        }
-        shared.order(Order::Say(line))
-    }
-
-    /// Refuses what a user says, until [`unmute`](Self::unmute), also when the user comes back. Need not be online.
-    /// What was said before is still delivered.
-    pub fn mute(&self, name: &str) -> Result<Muted, Refusal> {
-        self.set_muted(name, true)
-    }
-
-    /// Lets a user speak again, unless everybody is muted.
-    pub fn unmute(&self, name: &str) -> Result<Muted, Refusal> {
-        self.set_muted(name, false)
-    }
-
-    fn set_muted(&self, name: &str, is_muted: bool) -> Result<Muted, Refusal> {
-        check(name)?;
-        self.shared()?.ask(|reply| Order::Mute {
-            name: name.to_owned(),
-            is_muted,
-            reply,
-        })
-    }
-
-    /// Refuses what anybody says, whoever comes later included. False if it was so before.
-    pub fn mute_everybody(&self) -> Result<bool, Refusal> {
-        let is_muted = true;
-        self.shared()?
-            .ask(|reply| Order::MuteEverybody { is_muted, reply })
-    }
-
-    /// Lets everybody speak again who is not muted by name. False if it was so before.
-    pub fn unmute_everybody(&self) -> Result<bool, Refusal> {
-        let is_muted = false;
-        self.shared()?
-            .ask(|reply| Order::MuteEverybody { is_muted, reply })
-    }
-
-    /// Lets nobody log in from now on; who is online stays. False if it was so before.
-    pub fn lock(&self) -> Result<bool, Refusal> {
-        let is_locked = true;
-        self.shared()?.ask(|reply| Order::Lock { is_locked, reply })
-    }
-
-    /// Lets everybody log in again. False if it was so before.
-    pub fn unlock(&self) -> Result<bool, Refusal> {
-        let is_locked = false;
-        self.shared()?.ask(|reply| Order::Lock { is_locked, reply })
-    }
-
-    /// Removes an account, so that its name can be registered anew. It is gone from the disk when this returns. Who
-    /// is online by the name stays online, and nobody else can register it meanwhile. True if somebody is.
-    pub fn forget(&self, name: &str) -> Result<bool, Refusal> {
-        check(name)?;
-        let shared = self.shared()?;
-        let key = NameKey::new(name);
-        let forgotten = shared.accounts.forget(&key).map_err(Refusal::Disk)?;
-        let Some(_forgotten) = forgotten else {
-            return Err(Refusal::NotRegistered(name.to_owned()));
-        };
-        log::info!("the account {name} was removed");
-        shared.ask(|reply| Order::Forget { name: key, reply })
-    }
-
-    /// Ends a user's connection, and tells the user `why`. Returns the name as its owner writes it. The others learn
-    /// of it at once; the user's connection then has some seconds to get the message through.
-    pub fn kick(&self, name: &str, why: Option<&str>) -> Result<String, Refusal> {
-        check(name)?;
-        let shared = self.shared()?;
-        let words = why.unwrap_or(KICKED);
-        if ServerMessage::notice(words).to_line().len() > shared.config.max_frame {
-            return Err(Refusal::TooLong(shared.config.max_frame));
-        }
-        let whom = Target::Name(NameKey::new(name));
-        let kicked = shared.dismiss(whom, EndReason::Kicked, words)?;
-        match kicked.first() {
-            Some(session) => Ok(session.name().to_owned()),
-            None => Err(Refusal::NotOnline(name.to_owned())),
-        }
-    }
-
-    /// Lets nobody log in by this name any more, and kicks who is online by it.
-    pub fn ban_name(&self, name: &str) -> Result<BanOutcome, Refusal> {
-        check(name)?;
-        let whom = Target::Name(NameKey::new(name));
-        self.ban(Banned::Name(name.to_owned()), whom)
-    }
-
-    /// Refuses connections from an address from now on, and ends those there are. If several users who are online
-    /// share it, it is only banned if that `is_fine`.
-    pub fn ban_address(&self, address: IpAddr, is_fine: bool) -> Result<BanOutcome, Refusal> {
-        let address = address.to_canonical();
-        if let Some(why) = why_not_bannable(address) {
-            return Err(Refusal::NotBannable(address, why));
-        }
-        let users = self.room()?.users;
-        let sharers: Vec<String> = users
-            .into_iter()
-            .filter(|user| user.address.ip() == address)
-            .map(|user| user.name)
-            .collect();
-        if sharers.len() > 1 && !is_fine {
-            return Err(Refusal::Shared(address, sharers));
-        }
-        self.ban(Banned::Address(address), Target::Address(address))
-    }
-
-    fn ban(&self, banned: Banned, whom: Target) -> Result<BanOutcome, Refusal> {
-        let shared = self.shared()?;
-        // Whoever logs in after this is refused, and whoever did before is found by the order after it.
-        let is_new = shared.bans.add(banned.clone());
-        if is_new {
-            log::info!("{banned} was banned");
-        }
-        let kicked = shared.dismiss(whom, EndReason::Banned, BANNED);
-        if let (Banned::Address(address), Ok(kicked)) = (&banned, &kicked) {
-            shared.end_strangers(*address, kicked);
-        }
-        let saved = shared.save_bans();
-        let with_address = |session: &Arc<Session>| {
-            let address = session.connection().peer().ip();
-            (session.name().to_owned(), address)
-        };
-        Ok(BanOutcome {
-            is_new,
-            kicked: kicked?.iter().map(with_address).collect(),
-            saved,
-        })
-    }
-
-    /// Lifts a ban. The inner result says whether that is on disk.
-    pub fn unban(&self, banned: &Banned) -> Result<io::Result<()>, Refusal> {
-        let shared = self.shared()?;
-        if !shared.bans.remove(&banned.to_canonical()) {
-            return Err(Refusal::NotBanned(banned.clone()));
-        }
-        log::info!("{banned} is no longer banned");
-        Ok(shared.save_bans())
-    }
-
-    /// Who is banned, the oldest ban first.
-    pub fn bans(&self) -> Result<Vec<Ban>, Refusal> {
-        Ok(self.shared()?.bans.list())
-    }
-
-    /// What has happened since the start.
-    pub fn stats(&self) -> Result<Stats, Refusal> {
-        Ok(self.shared()?.stats())
-    }
-}
-
 fn check(name: &str) -> Result<(), Refusal> {
     check_name(name).map_err(|why| Refusal::NoName(name.to_owned(), why))
 }
@@ -337,42 +334,20 @@ fn user(session: &Session) -> User {
 }
 
 impl Shared {
-    fn order(&self, order: Order) -> Result<(), Refusal> {
-        let posted = self.events.post(Event::Order(order));
+    fn moderate(&self, action: ModeratorAction) -> Result<(), Refusal> {
+        let posted = self.events.post(Event::Moderate(action));
         posted.map_err(|_| Refusal::Stopped)
     }
 
-    /// Posts an order, and waits for its reply.
-    fn ask<T>(&self, order: impl FnOnce(Sender<T>) -> Order) -> Result<T, Refusal> {
+    /// Posts an action, and waits for its reply.
+    fn ask<T>(&self, action: impl FnOnce(Sender<T>) -> ModeratorAction) -> Result<T, Refusal> {
         let (reply, replied) = bounded(1);
-        self.order(order(reply))?;
+        self.moderate(action(reply))?;
         replied.recv().map_err(|_| Refusal::Stopped)
     }
 
-    fn dismiss(
-        &self,
-        whom: Target,
-        reason: EndReason,
-        words: &str,
-    ) -> Result<Vec<Arc<Session>>, Refusal> {
-        let words = words.into();
-        self.ask(|reply| Order::Dismiss {
-            whom,
-            reason,
-            words,
-            reply,
-        })
-    }
-
-    /// Ends the connections from an address that nobody is logged in by. A TLS handshake may still be under way, so
-    /// they get no last line.
-    fn end_strangers(&self, address: IpAddr, users: &[Arc<Session>]) {
-        for connection in self.reading() {
-            let is_user = |user: &Arc<Session>| Arc::ptr_eq(user.connection(), &connection);
-            if connection.peer().ip() == address && !users.iter().any(is_user) {
-                connection.end(EndReason::Banned);
-            }
-        }
+    fn expel(&self, whom: Target, cause: CloseCause) -> Result<Vec<Arc<Session>>, Refusal> {
+        self.ask(|reply| ModeratorAction::Expel { whom, cause, reply })
     }
 
     fn save_bans(&self) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::totals::Stats;
+use super::stats::Stats;
 use crate::sync::Instant;
 use crate::sync::channel::{Receiver, RecvTimeoutError};
 
@@ -37,18 +37,19 @@ mod tests {
 
     use crate::sync::channel::{bounded, unbounded};
 
-    use super::super::totals::Totals;
     use super::*;
 
     #[test]
     fn each_line_tells_what_happened_since_the_one_before() {
-        let totals = Totals::new();
+        let stats = Cell::new(Stats::default());
         let (stop, stopped) = bounded::<()>(0);
         let (written, lines) = unbounded();
         let stop = Cell::new(Some(stop));
         let read = || {
-            totals.count_login();
-            Some(totals.read())
+            let mut now = stats.get();
+            now.logins += 1;
+            stats.set(now);
+            Some(now)
         };
         let write = |line: String| {
             written.send(line).unwrap();

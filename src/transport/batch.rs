@@ -1,25 +1,22 @@
-//! Lines on their way to one or many connections.
+//! Messages on their way to one or many connections.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use crate::sync::Arc;
-use crate::wire::message::{Line, prefix_lines};
+use crate::wire::{Framing, Lines};
 
-/// Encoded lines, the same for all who are sent them. Forms that only some receivers need are made when the
-/// first of them asks, and only once.
+/// Encoded messages, the same for all receivers.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    lines: Vec<u8>,
-    /// The bytes once more, owned by all the queues of those who could not be sent them at once. A copy, and
-    /// exactly as long: a queue must not hold on to the spare capacity of `lines`.
-    shared: OnceCell<Arc<[u8]>>,
-    /// The same lines for clients that frame by length.
-    prefixed: OnceCell<Box<Batch>>,
+    lines: Lines,
+    /// For each framing the bytes that it sends, made when they are first asked for. All queues of receivers that could
+    /// not be sent them at once share these copies.
+    encoded: [OnceCell<Arc<[u8]>>; Framing::COUNT],
 }
 
-impl From<Line> for Batch {
-    fn from(lines: Line) -> Batch {
+impl From<Lines> for Batch {
+    fn from(lines: Lines) -> Batch {
         Batch {
             lines,
             ..Batch::default()
@@ -28,7 +25,7 @@ impl From<Line> for Batch {
 }
 
 impl Batch {
-    /// How many bytes there are.
+    /// The size of the messages, in bytes of lines.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
@@ -38,42 +35,61 @@ impl Batch {
         self.lines.is_empty()
     }
 
-    /// Adds whole lines.
+    /// The messages, as lines.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Adds messages.
     pub fn append(&mut self, lines: &[u8]) {
         self.lines.extend_from_slice(lines);
-        self.shared = OnceCell::new();
-        self.prefixed = OnceCell::new();
+        self.encoded = Default::default();
     }
 
     /// Empties the batch and keeps its memory for the next one.
     pub fn clear(&mut self) {
         self.lines.clear();
-        self.shared = OnceCell::new();
-        self.prefixed = OnceCell::new();
+        self.encoded = Default::default();
     }
 
-    /// The lines.
-    pub fn bytes(&self) -> &[u8] {
-        &self.lines
-    }
-
-    /// The bytes from offset `from` on, as something that a queue can own. Those who get everything share one
-    /// copy; a tail is copied for itself, so that a small share never keeps a large batch in memory.
-    pub fn share(&self, from: usize) -> Arc<[u8]> {
-        match from {
-            0 => Arc::clone(self.shared.get_or_init(|| Arc::from(self.lines.as_slice()))),
-            _ => Arc::from(&self.lines[from..]),
+    /// What a receiver of this framing is sent that has had the first `from` bytes of the lines already.
+    pub fn share(&self, framing: Framing, from: usize) -> Share<'_> {
+        let whole = (from == 0).then(|| &self.encoded[framing as usize]);
+        let bytes = match whole.and_then(OnceCell::get) {
+            Some(encoded) => Cow::Borrowed(&**encoded),
+            None => framing.encode(&self.lines[from..]),
+        };
+        match (bytes, whole) {
+            (Cow::Owned(encoded), Some(whole)) => Share {
+                bytes: Cow::Borrowed(whole.get_or_init(|| encoded.into())),
+                whole: Some(whole),
+            },
+            (bytes, whole) => Share { bytes, whole },
         }
     }
+}
 
-    /// The lines from offset `from` on, each behind its length.
-    pub fn prefixed(&self, from: usize) -> Cow<'_, Batch> {
-        match from {
-            0 => Cow::Borrowed(
-                self.prefixed
-                    .get_or_init(|| Box::new(prefix_lines(&self.lines).into())),
-            ),
-            _ => Cow::Owned(prefix_lines(&self.lines[from..]).into()),
+/// One receiver's share of a batch, encoded.
+#[derive(Debug)]
+pub struct Share<'b> {
+    bytes: Cow<'b, [u8]>,
+    /// Where the copy for queues is kept, if this is all of the batch.
+    whole: Option<&'b OnceCell<Arc<[u8]>>>,
+}
+
+impl Share<'_> {
+    /// What is to be sent.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same bytes, for a queue to own. They are exactly as long: a queue must not keep spare capacity alive. Receivers
+    /// of a whole batch share one copy. A part is copied for itself, so that it never keeps a large batch in memory.
+    pub fn to_shared(&self) -> Arc<[u8]> {
+        let copy = || Arc::from(&*self.bytes);
+        match self.whole {
+            Some(whole) => Arc::clone(whole.get_or_init(copy)),
+            None => copy(),
         }
     }
 }

@@ -1,100 +1,65 @@
-//! One connection: a socket, its outbox, and why it ended.
+//! One connection: a socket and its outbox, shared by all threads that send to it.
 
-use std::any::Any;
-use std::collections::VecDeque;
-use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::end_reason::EndReason;
-use super::ledger::Verdict;
-use super::outbox::{Dismissal, Outbox};
-use super::receipt::Receipt;
+use super::close_reason::CloseReason;
+use super::close_state::{CloseCause, Phase};
+use super::outbox::Outbox;
+use super::receipt::{DeliveryResult, Receipt, ReceiptOwner, resolve_all};
 use super::socket;
 use super::tls::Tls;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::Sender;
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, yield_now};
-use crate::wire::frame::Framing;
-use crate::wire::message::{Line, ServerMessage};
-use crate::wire::name::NameKey;
+use crate::sync::{Arc, Condvar, Instant, Mutex, Weak, yield_now};
+use crate::wire::{Framing, Lines, NameKey, ServerMessage, framing};
 
-/// How long a connection that was shut waits for its peer to close, so that unread input doesn't turn the
-/// goodbye into a reset.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How often the thread of a connection looks at its socket, and at the state of its end, while it waits for something
+/// else.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long one whose incoming side was shut has to read its last line before it is told the end. From then on
-/// whatever it still sends is answered by a reset, which may cost it what it has not read.
-const LAST_LINE: Duration = Duration::from_millis(200);
-
-/// A thread that waits for the connection looks at its socket at least this often.
-const GLANCE: Duration = Duration::from_secs(1);
-
-/// One TCP connection. Its own thread reads from it; anybody may send to it, and nobody waits in doing so.
+/// One TCP connection. Its own thread reads from it. Any thread may send to it, and no thread waits in doing so.
+#[derive(Debug)]
 pub struct Connection {
-    /// Counts connections since the start; names its thread and tells it apart in the log.
+    /// Counts connections since the start; names the thread and tells connections apart in the log.
     number: u64,
     peer: SocketAddr,
     is_tls: bool,
     pub(super) socket: TcpStream,
-    /// Everything outgoing. A leaf lock: nobody takes another, or blocks, while holding it.
+    /// Everything outgoing. A leaf lock: a thread that holds it takes no other lock and does not block.
     outbox: Mutex<Outbox>,
-    /// Notified when the connection has ended, and when nothing is left to send.
-    wake: Condvar,
-    /// Bytes that came through the socket. Written by the connection's own thread, as is the next.
+    /// Notified when the connection leaves a phase; see [`CloseState`](super::close_state::CloseState).
+    phase_changed: Condvar,
+    /// Bytes that came through the socket. Only the connection's own thread writes this counter and the next.
     received: AtomicU64,
     /// Messages, to the room and private ones, that came and were passed on.
     messages: AtomicU64,
-    /// Where a connection that has fallen behind announces itself.
-    laggards: Sender<Arc<Connection>>,
-    /// The place that it takes up among the connections allowed; given back when the descriptor is closed.
-    _place: Box<dyn Any + Send + Sync>,
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("number", &self.number)
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a new [`Connection`] is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// Its number; see [`Connection::number`].
-    pub number: u64,
-    /// The accepted socket, prepared by [`socket::prepare`].
-    pub socket: TcpStream,
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// TLS state, if this connection is to be encrypted.
-    pub tls: Option<Tls>,
-    /// The largest backlog, in bytes.
-    pub max_backlog: usize,
-    /// Where it announces that it has fallen behind.
-    pub laggards: Sender<Arc<Connection>>,
-    /// Dropped when the descriptor is closed.
-    pub place: Box<dyn Any + Send + Sync>,
+    /// To the retry thread.
+    retry_queue: Sender<Weak<Connection>>,
 }
 
 impl Connection {
-    /// A connection from its parts.
-    pub fn new(parts: Parts) -> Connection {
+    /// A connection over an accepted socket that was prepared by [`socket::prepare`]. `tls` encrypts it, if there is any.
+    /// `max_backlog` is in bytes. `retry_queue` leads to the retry thread.
+    pub fn new(
+        number: u64,
+        socket: TcpStream,
+        peer: SocketAddr,
+        tls: Option<Tls>,
+        max_backlog: usize,
+        retry_queue: Sender<Weak<Connection>>,
+    ) -> Connection {
         Connection {
-            number: parts.number,
-            peer: parts.peer,
-            is_tls: parts.tls.is_some(),
-            socket: parts.socket,
-            outbox: Mutex::new(Outbox::new(parts.tls, parts.max_backlog)),
-            wake: Condvar::new(),
+            number,
+            peer,
+            is_tls: tls.is_some(),
+            socket,
+            outbox: Mutex::new(Outbox::new(tls, max_backlog)),
+            phase_changed: Condvar::new(),
             received: AtomicU64::new(0),
             messages: AtomicU64::new(0),
-            laggards: parts.laggards,
-            _place: parts.place,
+            retry_queue,
         }
     }
 
@@ -113,28 +78,28 @@ impl Connection {
         self.is_tls
     }
 
-    /// Why the connection has ended, if it has.
-    pub fn ended(&self) -> Option<EndReason> {
-        self.outbox.lock().ended()
+    /// Why the connection ends, if it does.
+    pub fn close_cause(&self) -> Option<CloseCause> {
+        self.outbox.lock().close_state().cause().cloned()
     }
 
-    /// Why the connection's own thread is asked to leave, if it is.
-    pub fn dismissal(&self) -> Option<Dismissal> {
-        self.outbox.lock().dismissal().cloned()
+    /// Whether the connection ends, so that its client's commands are not carried out any more.
+    pub fn is_closing(&self) -> bool {
+        self.phase() != Phase::Open
     }
 
-    /// Whether the connection's own thread has a reason to leave: the connection has ended, or is to.
-    pub fn must_leave(&self) -> bool {
-        self.outbox.lock().must_leave()
+    fn phase(&self) -> Phase {
+        self.outbox.lock().close_state().phase()
     }
 
-    /// What has gone through the connection so far.
-    pub fn traffic(&self) -> Traffic {
-        Traffic {
-            messages: self.messages(),
-            received: self.received.load(Ordering::Relaxed),
-            sent: self.outbox.lock().sent(),
-        }
+    /// How many bytes came, as they went over the network.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes went out.
+    pub fn sent(&self) -> u64 {
+        self.outbox.lock().sent()
     }
 
     /// How many messages came and were passed on.
@@ -152,172 +117,135 @@ impl Connection {
         add(&self.received, bytes as u64);
     }
 
-    /// Whether nothing waits to be sent and no receipt is owed.
-    pub fn is_settled(&self) -> bool {
-        self.outbox.lock().is_settled()
-    }
-
-    /// Sends a line of this connection's own.
-    pub fn send(self: &Arc<Self>, message: &ServerMessage<'_>) {
-        self.push(&message.to_line().into(), 0, None);
-    }
-
-    /// Sends the lines of `batch` from offset `from` on. If the last byte is written, `receipt` says so.
-    /// Never blocks: what the socket doesn't take waits in the outbox.
-    pub fn push(self: &Arc<Self>, batch: &Batch, from: usize, receipt: Option<Receipt>) {
-        self.act(|outbox, socket| outbox.push(socket, batch, from, receipt));
-    }
-
-    /// Sends the reply to a successful login, in a write of its own. A roster can be long: it doesn't count
-    /// against the backlog.
-    pub fn push_roster(self: &Arc<Self>, line: Line) {
-        self.act(|outbox, socket| {
-            outbox.allow_more(line.len());
-            outbox.push_alone(socket, line);
-        });
-    }
-
-    /// Tries again to send what waits. A connection that is still behind after this has not announced itself
-    /// again; one that is not will, when it falls behind anew.
-    pub fn retry(self: &Arc<Self>) -> Retry {
-        self.act(
-            |outbox, socket| match (outbox.flush(socket), outbox.is_behind()) {
-                (_, false) => {
-                    outbox.withdraw();
-                    Retry::CaughtUp
-                }
-                (true, true) => Retry::Advanced,
-                (false, true) => Retry::Stuck,
-            },
-        )
-    }
-
     /// Frames all further output in the client's own way.
     pub fn set_framing(&self, framing: Framing) {
         self.outbox.lock().set_framing(framing);
     }
 
-    /// Opens a receipt that this connection is owed for a message to `friend`. Only the connection's own thread calls
-    /// this, and [`release`](Self::release) before it waits for anything: until then receipts are held back.
-    pub fn open_receipt(self: &Arc<Self>, friend: &NameKey, shown: &str) -> Receipt {
-        let mut outbox = self.outbox.lock();
-        outbox.hold();
-        let ticket = outbox.ledger().open(friend, shown);
-        drop(outbox);
-        Receipt::new(self, friend.clone(), ticket)
+    /// Sends one message.
+    pub fn send(self: &Arc<Self>, message: &ServerMessage<'_>) {
+        self.push(&message.to_line().into(), 0, None);
     }
 
-    /// Sends the receipts that were held back, unless somebody has sent something else meanwhile and taken them
-    /// along. Other threads that wait for the processor run first: one of them may have the friend's answer, and a write
-    /// and the client's waking are what a message costs most. If none does, this takes no time.
-    pub fn release(self: &Arc<Self>) {
-        if self.outbox.lock().has_held() {
-            yield_now();
-        }
-        self.act(|outbox, socket| outbox.release(socket));
+    /// Sends the messages of `batch` from offset `from` of its lines on. If the last byte is written, `receipt` says
+    /// so. Never blocks: what the socket doesn't take waits in the outbox.
+    pub fn push(self: &Arc<Self>, batch: &Batch, from: usize, receipt: Option<Receipt>) {
+        self.with_outbox(|outbox, socket| outbox.push(socket, batch, from, receipt));
     }
 
-    /// Tells a client that has no thread why it is not served, as far as that goes without waiting, and gives the
-    /// connection up. With TLS nothing can be told before the handshake.
-    pub fn refuse(self: &Arc<Self>, message: &ServerMessage<'_>) {
-        if !self.is_tls {
-            if socket::discard_input(&self.socket) == Some(0) {
-                self.set_framing(Framing::Prefixed);
-            }
-            self.send(message);
-        }
-        self.close(EndReason::Refused);
-    }
-
-    /// Ends the connection at once; its own thread wakes up and leaves. The first reason given stays.
-    pub fn end(self: &Arc<Self>, reason: EndReason) {
-        self.act(|outbox, _| outbox.end(reason));
-    }
-
-    /// Asks the connection's own thread to leave by the usual way, with a last line for the client. Wakes it from its
-    /// socket and from [`pause`](Self::pause); what else it waits for is over soon. The first who asks is heard.
-    pub fn dismiss(self: &Arc<Self>, reason: EndReason, words: Arc<str>) {
-        if self.act(|outbox, _| outbox.dismiss(Dismissal { reason, words })) {
-            // The outgoing side stays open for the last line. A socket that is already down needs no waking.
-            let _ = self.socket.shutdown(Shutdown::Read);
-            self.wake.notify_all();
-        }
-    }
-
-    /// Decides all receipts that are owed to this connection, sends a last line, and takes nothing more.
-    pub fn send_last(self: &Arc<Self>, message: &ServerMessage<'_>, verdict: Verdict) {
-        self.act(|outbox, socket| outbox.push_last(socket, message.to_line(), verdict));
-    }
-
-    /// Sends a last line and takes nothing more. The socket is shut for writing once all is sent.
-    pub fn say_goodbye(self: &Arc<Self>, message: &ServerMessage<'_>) {
-        self.act(|outbox, socket| {
-            outbox.push_last(socket, message.to_line(), Err("the server stops"));
-            outbox.finish(socket);
+    /// Sends the reply to a successful login, in a write of its own. A roster can be long: it doesn't count
+    /// against the backlog.
+    pub fn push_roster(self: &Arc<Self>, line: Lines) {
+        self.with_outbox(|outbox, socket| {
+            outbox.raise_limit(line.len());
+            outbox.push_alone(socket, line);
         });
     }
 
-    /// The one way to the outbox: runs `action` under the lock, then does what must not be done under it.
-    pub(super) fn act<R>(self: &Arc<Self>, action: impl FnOnce(&mut Outbox, &TcpStream) -> R) -> R {
-        let (result, decided) = self.act_once(action);
-        // Settling a receipt sends to its sender, which may decide receipts in turn. They are worked off one
-        // after another: recursion could go as deep as there are connections.
-        let mut decided = VecDeque::from(decided);
-        while let Some((receipt, verdict)) = decided.pop_front() {
-            if let Some((connection, receipt)) = receipt.into_sender() {
-                let ((), more) =
-                    connection.act_once(|outbox, socket| outbox.settle(socket, &receipt, verdict));
-                decided.extend(more);
+    /// Opens a receipt that this connection is owed for a message to `friend`. Receipts are corked from here on. Only the
+    /// connection's own thread calls this, and [`uncork`](Self::uncork) before it waits for anything.
+    pub fn open_receipt(self: &Arc<Self>, friend: &NameKey, shown: &str) -> Receipt {
+        let mut outbox = self.outbox.lock();
+        outbox.cork();
+        let ticket = outbox.open_receipt(friend, shown);
+        drop(outbox);
+        let owner: Arc<dyn ReceiptOwner> = Arc::clone(self) as Arc<dyn ReceiptOwner>;
+        Receipt::new(Arc::downgrade(&owner), friend.clone(), ticket)
+    }
+
+    /// Sends the receipts that were corked, unless another message has taken them along meanwhile. Threads that wait for
+    /// the processor run first: one of them may have the friend's answer, and a write and the client's waking are what
+    /// a message costs most. If none waits, the yield takes no time.
+    pub fn uncork(self: &Arc<Self>) {
+        if self.outbox.lock().has_corked() {
+            yield_now();
+        }
+        self.with_outbox(|outbox, socket| outbox.uncork(socket));
+    }
+
+    /// Closes the connection at once; its own thread wakes up from its socket. The first reason given stays.
+    pub fn close(self: &Arc<Self>, cause: impl Into<CloseCause>) {
+        self.with_outbox(|outbox, _| outbox.close(cause));
+    }
+
+    /// Drains the connection, or closes it, as the reason demands, unless another thread has begun to end it. Only the
+    /// connection's own thread calls this, and then [`see_off`](Self::see_off).
+    pub fn end(self: &Arc<Self>, cause: CloseCause) {
+        self.with_outbox(|outbox, _| match outbox.close_state().phase() {
+            Phase::Open if cause.reason.is_drained() => outbox.drain(cause, Instant::now()),
+            Phase::Open => outbox.close(cause),
+            _ => {}
+        });
+    }
+
+    /// Drains the connection on another thread's behalf: the room's or the stopping server's. The connection's own
+    /// thread finds out when its client answers or closes. The retry thread closes the connection if the client does
+    /// neither in time.
+    pub fn drain_from_outside(self: &Arc<Self>, cause: CloseCause) {
+        self.with_outbox(|outbox, _| outbox.drain(cause, Instant::now()));
+        let is_new = self.outbox.lock().enter_retry_queue();
+        self.retry_if(is_new);
+    }
+
+    /// Rejects a client that has no thread, as far as that goes without waiting. Its words are framed as its own first
+    /// byte demands, if that has come. With TLS nothing can be said before the handshake.
+    pub fn reject(self: &Arc<Self>, cause: CloseCause) {
+        if !self.is_tls {
+            let mut first = [0; 1024];
+            let count = socket::read_available(&self.socket, &mut first);
+            if let Ok(Some((framing, _))) = framing::detect(&first[..count]) {
+                self.set_framing(framing);
             }
         }
-        result
+        self.end(cause);
     }
 
-    fn act_once<R>(
-        self: &Arc<Self>,
-        action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
-    ) -> (R, Vec<(Receipt, Verdict)>) {
-        let mut outbox = PanicGuard::new(self);
-        let (had_ended, was_shut) = (outbox.ended().is_some(), outbox.is_shut());
-        let result = action(&mut outbox, &self.socket);
-        outbox.enforce_limit();
-        let falls_behind = outbox.is_behind() && outbox.announce();
-        let ends = !had_ended && outbox.ended().is_some();
-        let shuts = !was_shut && outbox.is_shut();
-        let may_wake = ends || outbox.is_settled();
-        let decided = outbox.take_decided();
-        drop(outbox);
-
-        if ends {
-            // Wakes the thread that reads. A socket that is already down needs no waking.
-            let _ = self.socket.shutdown(Shutdown::Both);
-        } else if shuts {
-            let _ = self.socket.shutdown(Shutdown::Write);
+    /// Sees a drain to its end: reads and throws away what the client still sends, until the client and the server
+    /// have both sent their FIN. Closing with unread input would turn the last line into a reset. Only the connection's
+    /// own thread calls this; the deadlines of the drain end it.
+    pub fn see_off(self: &Arc<Self>) {
+        let mut scrap = [0; 2048];
+        let mut has_client_closed = false;
+        loop {
+            let (phase, deadline) = {
+                let outbox = self.outbox.lock();
+                let state = outbox.close_state();
+                (state.phase(), state.deadline())
+            };
+            if phase == Phase::Closed || phase == Phase::HalfClosed && has_client_closed {
+                return;
+            }
+            let check = Instant::now() + CHECK_INTERVAL;
+            let check = deadline.map_or(check, |deadline| deadline.min(check));
+            if has_client_closed {
+                self.wait_until(check, |phase| phase >= Phase::HalfClosed);
+            } else {
+                match socket::receive(&self.socket, &mut scrap, Some(check)) {
+                    Ok(0) => has_client_closed = true,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {}
+                    Err(_) => return,
+                }
+            }
+            // The drain may be past a deadline.
+            self.with_outbox(|_, _| ());
         }
-        if may_wake {
-            self.wake.notify_all();
-        }
-        if falls_behind {
-            // The laggards' thread lives as long as the server; after that nobody is waited for.
-            let _ = self.laggards.send(Arc::clone(self));
-        }
-        (result, decided)
     }
 
-    /// Waits for `duration`, or until the connection has ended or its thread is asked to leave. True if so.
+    /// Gives up what can't be sent any more. The connection's own thread calls this last.
+    pub fn discard(self: &Arc<Self>) {
+        self.with_outbox(|outbox, _| {
+            outbox.close(CloseReason::ConnectionLost);
+            outbox.discard();
+        });
+    }
+
+    /// Waits for `duration`, or until the connection ends. True if it does.
     pub fn pause(self: &Arc<Self>, duration: Duration) -> bool {
         let deadline = Instant::now() + duration;
         loop {
-            let mut outbox = self.outbox.lock();
-            let glance = deadline.min(Instant::now() + GLANCE);
-            while !outbox.must_leave() && !self.wake.wait_until(&mut outbox, glance).timed_out() {}
-            if outbox.must_leave() {
-                return true;
-            }
-            drop(outbox);
-            // Nobody reads meanwhile, so a failed connection would go unnoticed.
-            if !matches!(self.socket.take_error(), Ok(None)) {
-                self.end(EndReason::Lost);
+            let check = deadline.min(Instant::now() + CHECK_INTERVAL);
+            if self.wait_until(check, |phase| phase != Phase::Open) {
                 return true;
             }
             if Instant::now() >= deadline {
@@ -326,49 +254,110 @@ impl Connection {
         }
     }
 
-    /// Ends the outgoing side politely: waits until all is sent and every receipt owed has come, for `patience`
-    /// at most, decides what is left, and waits a moment for the client to close.
-    pub fn linger(self: &Arc<Self>, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        self.wait_until(deadline, Outbox::is_settled);
-        if self.outbox.lock().dismissal().is_some() {
-            self.wait_until(deadline.min(Instant::now() + LAST_LINE), |_| false);
-        }
-        self.act(|outbox, socket| {
-            outbox.settle_all(
-                socket,
-                Err("you logged out before the message could be delivered"),
-            );
-            outbox.finish(socket);
-        });
-        self.wait_until(deadline, Outbox::is_shut);
-        if self.outbox.lock().is_shut() {
-            self.drain(Instant::now() + FAREWELL);
-        }
-    }
-
-    fn wait_until(&self, deadline: Instant, condition: impl Fn(&Outbox) -> bool) {
+    /// Waits until the connection is in a phase of which `condition` is true. False if it is not at the deadline. No
+    /// thread reads meanwhile, so a failure of the socket is looked for, and closes the connection.
+    fn wait_until(self: &Arc<Self>, deadline: Instant, condition: impl Fn(Phase) -> bool) -> bool {
         let mut outbox = self.outbox.lock();
-        while outbox.ended().is_none() && !condition(&outbox) {
-            if self.wake.wait_until(&mut outbox, deadline).timed_out() {
+        while !condition(outbox.close_state().phase()) {
+            if self
+                .phase_changed
+                .wait_until(&mut outbox, deadline)
+                .timed_out()
+            {
                 break;
             }
         }
+        drop(outbox);
+        if !matches!(self.socket.take_error(), Ok(None)) {
+            self.close(CloseReason::ConnectionLost);
+        }
+        condition(self.phase())
     }
 
-    /// Reads and throws away what still comes, until the client closes.
-    fn drain(&self, deadline: Instant) {
-        let mut scrap = [0; 2048];
-        while matches!(
-            socket::receive(&self.socket, &mut scrap, Some(deadline)),
-            Ok(1..)
-        ) {}
+    /// Tries again to send what waits, and goes on with a drain. Only the retry thread calls this. A connection that
+    /// is [`Done`](Retry::Done) has left the retry queue, and enters it again when it falls behind anew.
+    pub fn retry(self: &Arc<Self>) -> Retry {
+        let has_advanced = self.with_outbox(|outbox, socket| outbox.flush(socket));
+        let mut outbox = self.outbox.lock();
+        match outbox.close_state().phase() {
+            Phase::Open if !outbox.is_behind() => {}
+            Phase::Closed => {}
+            _ if has_advanced => return Retry::Advanced,
+            _ if outbox.is_behind() => return Retry::Stuck,
+            _ => return Retry::Draining,
+        }
+        outbox.leave_retry_queue();
+        Retry::Done
     }
 
-    /// Gives up what can't be sent any more. The connection's own thread calls it last.
-    pub fn close(self: &Arc<Self>, reason: EndReason) {
-        self.end(reason);
-        self.act(|outbox, _| outbox.clear());
+    /// Puts the connection into the retry queue, if it has just entered it by the outbox's account.
+    fn retry_if(self: &Arc<Self>, is_new: bool) {
+        if is_new {
+            // The retry thread lives as long as the server; after that no connection is waited for.
+            let _ = self.retry_queue.send(Arc::downgrade(self));
+        }
+    }
+
+    /// The one way to the outbox: runs `action` under the lock, then does what must not be done under it.
+    pub(super) fn with_outbox<R>(
+        self: &Arc<Self>,
+        action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
+    ) -> R {
+        let (result, decided) = self.with_outbox_unresolved(action);
+        resolve_all(decided);
+        result
+    }
+
+    /// The same, but leaves the receipts that were decided to the caller.
+    fn with_outbox_unresolved<R>(
+        self: &Arc<Self>,
+        action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
+    ) -> (R, Vec<(Receipt, DeliveryResult)>) {
+        let mut locked = self.outbox.lock();
+        let guard = CloseOnPanic {
+            outbox: &mut locked,
+            socket: &self.socket,
+            was_panicking: std::thread::panicking(),
+        };
+        let outbox = &mut *guard.outbox;
+        let before = outbox.close_state().phase();
+        let result = action(outbox, &self.socket);
+        outbox.enforce_limit();
+        if outbox.close_state().phase() != Phase::Open {
+            outbox.advance(&self.socket, Instant::now());
+        }
+        let after = outbox.close_state().phase();
+        let falls_behind = outbox.is_behind() && outbox.enter_retry_queue();
+        let decided = outbox.take_decided();
+        drop(guard);
+        drop(locked);
+
+        if before != after {
+            // A socket that is already down needs no shutdown.
+            let _ = match after {
+                // Wakes the thread that reads.
+                Phase::Closed => self.socket.shutdown(Shutdown::Both),
+                Phase::HalfClosed => self.socket.shutdown(Shutdown::Write),
+                _ => Ok(()),
+            };
+            self.phase_changed.notify_all();
+        }
+        self.retry_if(falls_behind);
+        (result, decided)
+    }
+}
+
+impl ReceiptOwner for Connection {
+    fn receive_result(
+        self: Arc<Self>,
+        friend: &NameKey,
+        ticket: u64,
+        result: DeliveryResult,
+    ) -> Vec<(Receipt, DeliveryResult)> {
+        let ((), decided) = self.with_outbox_unresolved(|outbox, socket| {
+            outbox.resolve(socket, friend, ticket, result);
+        });
+        decided
     }
 }
 
@@ -377,85 +366,31 @@ fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
-/// What has gone through a connection, or through many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Messages from clients, to the room and private ones, that were passed on.
-    pub messages: u64,
-    /// Bytes that came, as they went over the network.
-    pub received: u64,
-    /// Bytes that went out.
-    pub sent: u64,
-}
-
-impl std::ops::AddAssign for Traffic {
-    fn add_assign(&mut self, more: Traffic) {
-        self.messages += more.messages;
-        self.received += more.received;
-        self.sent += more.sent;
-    }
-}
-
-impl std::ops::Sub for Traffic {
-    type Output = Traffic;
-
-    /// What has gone since `earlier`.
-    fn sub(self, earlier: Traffic) -> Traffic {
-        Traffic {
-            messages: self.messages.saturating_sub(earlier.messages),
-            received: self.received.saturating_sub(earlier.received),
-            sent: self.sent.saturating_sub(earlier.sent),
-        }
-    }
-}
-
 /// What came of [`Connection::retry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Nothing waits any more, or the connection has ended.
-    CaughtUp,
+    /// Nothing waits any more, or the connection is closed.
+    Done,
     /// The socket took something, not all.
     Advanced,
     /// The socket took nothing.
     Stuck,
+    /// Nothing waits, but the connection is not closed yet.
+    Draining,
 }
 
-/// The outbox, locked. A panic may leave it half changed: then better no connection than a corrupt one.
-struct PanicGuard<'a> {
-    outbox: MutexGuard<'a, Outbox>,
+/// An outbox that is being changed. A panic may leave it half changed: then better no connection than a corrupt one.
+struct CloseOnPanic<'a> {
+    outbox: &'a mut Outbox,
     socket: &'a TcpStream,
-    /// A thread that ends after a panic goes on to say so to others.
+    /// A thread that unwinds from a panic elsewhere still sends to others, which does them no harm.
     was_panicking: bool,
 }
 
-impl<'a> PanicGuard<'a> {
-    fn new(connection: &'a Connection) -> PanicGuard<'a> {
-        PanicGuard {
-            outbox: connection.outbox.lock(),
-            socket: &connection.socket,
-            was_panicking: std::thread::panicking(),
-        }
-    }
-}
-
-impl Deref for PanicGuard<'_> {
-    type Target = Outbox;
-
-    fn deref(&self) -> &Outbox {
-        &self.outbox
-    }
-}
-
-impl DerefMut for PanicGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Outbox {
-        &mut self.outbox
-    }
-}
-
-impl Drop for PanicGuard<'_> {
+impl Drop for CloseOnPanic<'_> {
     fn drop(&mut self) {
         if !self.was_panicking && std::thread::panicking() {
-            self.outbox.end(EndReason::Failed);
+            self.outbox.close(CloseReason::InternalError);
             let _ = self.socket.shutdown(Shutdown::Both);
         }
     }

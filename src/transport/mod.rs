@@ -1,18 +1,19 @@
-//! One connection's bytes: its socket, plain or TLS, and what waits to be sent through it.
+//! One connection's bytes: its socket, plain or TLS, what waits to be sent through it, and how it ends.
 
 pub mod batch;
-pub mod certificate;
+pub mod close_reason;
+pub mod close_state;
 pub mod connection;
-pub mod end_reason;
-pub mod ledger;
+pub mod connection_reader;
 pub mod outbox;
-mod queue;
+pub mod pending_receipts;
 pub mod receipt;
-pub mod receiver;
+mod send_queue;
 pub mod socket;
 pub mod tls;
 
 pub use batch::Batch;
-pub use connection::{Connection, Traffic};
-pub use end_reason::EndReason;
+pub use close_reason::CloseReason;
+pub use close_state::CloseCause;
+pub use connection::Connection;
 pub use receipt::Receipt;

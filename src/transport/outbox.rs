@@ -1,4 +1,4 @@
-//! A connection's outgoing side: what waits to be sent, the TLS state, and how it ends.
+//! A connection's outgoing side: what waits to be sent, the TLS state, and how far the connection has come to its end.
 //!
 //! An [`Outbox`] is plain data without a lock or a thread: [`Connection`](super::Connection) puts one behind a
 //! mutex. Nothing here blocks.
@@ -6,15 +6,15 @@
 use std::io::{self, IoSlice};
 
 use super::batch::Batch;
-use super::end_reason::EndReason;
-use super::ledger::{Ledger, Verdict};
-use super::queue::{Chunk, Queue};
-use super::receipt::Receipt;
+use super::close_reason::CloseReason;
+use super::close_state::{CloseCause, CloseState, Phase};
+use super::pending_receipts::PendingReceipts;
+use super::receipt::{DeliveryResult, Receipt};
+use super::send_queue::{Chunk, SendQueue};
 use super::socket::Sink;
 use super::tls::Tls;
-use crate::sync::Arc;
-use crate::wire::frame::Framing;
-use crate::wire::message::Line;
+use crate::sync::Instant;
+use crate::wire::{Framing, Lines, NameKey, ServerMessage};
 
 /// Slices that one vectored send takes at most.
 const MAX_SLICES: usize = 32;
@@ -23,94 +23,72 @@ const MAX_SLICES: usize = 32;
 const RECORD: usize = 16 << 10;
 
 /// Plaintext that is encrypted before the ciphertext is sent, at most, in bytes: four TLS records.
-const SEALED_AT_ONCE: usize = 64 << 10;
+const ENCRYPTED_AT_ONCE: usize = 64 << 10;
 
 /// What [`Outbox::flush`] sends at most before it lets others have the lock, in bytes.
 const FLUSHED_AT_ONCE: usize = 256 << 10;
 
-/// Receipts are held back until they cost this much, in bytes and overhead.
-const HELD_AT_MOST: usize = 16 << 10;
+/// Receipts are corked until they cost this much, in bytes and overhead.
+const MAX_CORKED: usize = 16 << 10;
+
+/// What a receipt says when the friend's connection ended before the message was written to it.
+const FRIEND_GONE: DeliveryResult =
+    Err("the connection of this user ended before the message could be sent");
+
+/// What a receipt says when the sender's own connection is drained and nothing was decided in time.
+const TIME_UP: DeliveryResult = Err("your connection ended before the message could be delivered");
 
 /// What waits to be sent through one connection.
 #[derive(Debug)]
 pub struct Outbox {
     /// What the socket has not taken yet. In front of it is the ciphertext in `tls`.
-    queue: Queue,
+    queue: SendQueue,
     tls: Option<Box<Tls>>,
     /// Receipts of messages that are encrypted, but whose ciphertext is not all sent.
-    sealed: Vec<Receipt>,
-    /// Receipts that are decided, for whoever holds the lock to settle once it is released: settling takes the
-    /// lock of another outbox.
-    decided: Vec<(Receipt, Verdict)>,
+    encrypted: Vec<Receipt>,
+    /// Receipts that are decided. The thread that holds the lock resolves them after it has released it, because
+    /// that takes the lock of another outbox.
+    decided: Vec<(Receipt, DeliveryResult)>,
     /// The receipts that this connection is itself owed.
-    ledger: Ledger,
+    pending: PendingReceipts,
     framing: Framing,
     /// The largest backlog, in bytes.
     limit: usize,
-    stage: Stage,
-    ended: Option<EndReason>,
-    /// Why the connection's own thread is asked to leave, if it is.
-    dismissal: Option<Dismissal>,
+    close_state: CloseState,
     /// Bytes that the socket has taken since the start.
     sent: u64,
-    /// Whether somebody has been told to send on what waits.
-    is_announced: bool,
-    /// Whether receipts are held back: see [`hold`](Self::hold). What waits is then nothing but them.
-    is_holding: bool,
+    /// Whether the connection is in the retry queue.
+    is_in_retry_queue: bool,
+    /// Whether receipts are corked: see [`cork`](Self::cork). The queue then holds nothing but receipts.
+    is_corked: bool,
 }
 
-/// Why a connection's own thread is to end it, and the last line for the client.
-#[derive(Clone, Debug)]
-pub struct Dismissal {
-    /// The reason, for the log.
-    pub reason: EndReason,
-    /// What the client is told.
-    pub words: Arc<str>,
-}
-
-/// How lines go out.
+/// How a message leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    /// At once and with what is held back, unless the sink is behind.
-    Usual,
-    /// In a write of their own.
+enum SendMode {
+    /// At once and with what is corked, unless older output waits.
+    Normal,
+    /// In a write of its own.
     Alone,
     /// With what comes next.
-    Held,
-}
-
-/// How far the outgoing side has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    /// Takes what it is given.
-    Open,
-    /// Takes nothing more: the last line is sent, or queued.
-    Last,
-    /// Takes nothing more; once all that is queued has gone out, the socket is to be shut.
-    Finishing,
-    /// The same, and TLS has said goodbye.
-    Notified,
-    /// Everything was sent; the socket is to be shut for writing.
-    Shut,
+    Corked,
 }
 
 impl Outbox {
-    /// An outbox with nothing in it, that may hold `limit` bytes.
+    /// An empty outbox whose backlog may be `limit` bytes.
     pub fn new(tls: Option<Tls>, limit: usize) -> Outbox {
         Outbox {
-            queue: Queue::default(),
+            queue: SendQueue::default(),
             tls: tls.map(Box::new),
-            sealed: Vec::new(),
+            encrypted: Vec::new(),
             decided: Vec::new(),
-            ledger: Ledger::default(),
+            pending: PendingReceipts::default(),
             framing: Framing::Stream,
             limit,
-            stage: Stage::Open,
-            ended: None,
-            dismissal: None,
+            close_state: CloseState::new(),
             sent: 0,
-            is_announced: false,
-            is_holding: false,
+            is_in_retry_queue: false,
+            is_corked: false,
         }
     }
 
@@ -120,32 +98,17 @@ impl Outbox {
     }
 
     /// The TLS state, for the reading side.
-    pub fn tls(&mut self) -> Option<&mut Tls> {
+    pub(super) fn tls(&mut self) -> Option<&mut Tls> {
         self.tls.as_deref_mut()
     }
 
-    /// Why the connection has ended, if it has.
-    pub fn ended(&self) -> Option<EndReason> {
-        self.ended
+    /// How far the connection has come to its end.
+    pub fn close_state(&self) -> &CloseState {
+        &self.close_state
     }
 
-    /// Why the connection's own thread is asked to leave, if it is.
-    pub fn dismissal(&self) -> Option<&Dismissal> {
-        self.dismissal.as_ref()
-    }
-
-    /// Asks the connection's own thread to leave; the first who asks is heard. False if it is leaving already.
-    pub fn dismiss(&mut self, dismissal: Dismissal) -> bool {
-        let is_first = self.ended.is_none() && self.dismissal.is_none();
-        if is_first {
-            self.dismissal = Some(dismissal);
-        }
-        is_first
-    }
-
-    /// Whether the connection's own thread has a reason to leave.
-    pub fn must_leave(&self) -> bool {
-        self.ended.is_some() || self.dismissal.is_some()
+    fn phase(&self) -> Phase {
+        self.close_state.phase()
     }
 
     /// How many bytes the socket has taken since the start.
@@ -153,70 +116,73 @@ impl Outbox {
         self.sent
     }
 
-    /// Whether something waits to be sent that the socket did not take.
-    pub fn is_behind(&self) -> bool {
-        self.unsent() > 0 && !self.is_holding && self.ended.is_none()
-    }
-
-    /// Whether nothing waits to be sent and no receipt is owed.
-    pub fn is_settled(&self) -> bool {
-        self.unsent() == 0 && self.ledger.owed() == 0
-    }
-
-    /// Whether everything was sent that ever will be.
-    pub fn is_shut(&self) -> bool {
-        self.stage == Stage::Shut
-    }
-
-    fn unsent(&self) -> usize {
+    /// What waits, in bytes and overhead.
+    fn backlog(&self) -> usize {
         self.queue.cost() + self.tls.as_ref().map_or(0, |tls| tls.outgoing().len())
     }
 
-    /// Lets this many bytes more wait: the roster of a large class is no sign of a slow reader.
-    pub fn allow_more(&mut self, bytes: usize) {
+    /// Whether something waits that the socket did not take.
+    pub fn is_behind(&self) -> bool {
+        self.backlog() > 0 && !self.is_corked && self.phase() != Phase::Closed
+    }
+
+    /// Lets this many bytes more wait: the roster of a large class is no sign of a slow consumer.
+    pub fn raise_limit(&mut self, bytes: usize) {
         self.limit += bytes;
     }
 
-    /// Sends the lines of `batch` from offset `from` on, as far as `sink` takes them now, and queues the rest.
+    /// Closes the connection if more waits than the backlog allows.
+    pub fn enforce_limit(&mut self) {
+        if self.is_behind() && self.backlog() > self.limit {
+            self.close(CloseReason::SlowConsumer);
+        }
+    }
+
+    /// Notes that the connection is on its way to the retry queue. False if it is there already.
+    pub(super) fn enter_retry_queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_in_retry_queue, true)
+    }
+
+    /// Notes that the connection has left the retry queue.
+    pub(super) fn leave_retry_queue(&mut self) {
+        self.is_in_retry_queue = false;
+    }
+
+    /// Sends the messages of `batch` from offset `from` of its lines on, as far as `sink` takes them now, and queues
+    /// the rest. The `receipt` is decided when the last byte was taken.
     ///
-    /// While the sink is behind, the new lines only join the queue: sending older bytes is left to
-    /// [`flush`](Self::flush), so that a slow client costs whoever sends to it no system call.
+    /// While older output waits, the new messages only join the queue: sending is left to [`flush`](Self::flush), so that
+    /// a slow client costs its senders no system call.
     pub fn push(&mut self, sink: &impl Sink, batch: &Batch, from: usize, receipt: Option<Receipt>) {
-        self.push_chunk(sink, batch, from, Manner::Usual, receipt);
+        self.push_as(SendMode::Normal, sink, batch, from, receipt);
     }
 
-    /// Like [`push`](Self::push) for a whole line that must leave in a write of its own.
-    pub fn push_alone(&mut self, sink: &impl Sink, line: Line) {
-        self.push_chunk(sink, &line.into(), 0, Manner::Alone, None);
+    /// Like [`push`](Self::push), for a message that must leave in a write of its own.
+    pub fn push_alone(&mut self, sink: &impl Sink, line: Lines) {
+        self.push_as(SendMode::Alone, sink, &line.into(), 0, None);
     }
 
-    fn push_chunk(
+    fn push_as(
         &mut self,
+        mode: SendMode,
         sink: &impl Sink,
         batch: &Batch,
         from: usize,
-        manner: Manner,
         receipt: Option<Receipt>,
     ) {
-        if self.stage != Stage::Open || self.ended.is_some() {
-            self.decided.extend(receipt.map(|receipt| (receipt, GONE)));
+        if !self.close_state.takes_output() {
+            self.decided
+                .extend(receipt.map(|receipt| (receipt, FRIEND_GONE)));
             return;
         }
-        let prefixed;
-        let (batch, from) = match self.framing {
-            Framing::Stream => (batch, from),
-            Framing::Prefixed => {
-                prefixed = batch.prefixed(from);
-                (prefixed.as_ref(), 0)
-            }
-        };
-        let bytes = &batch.bytes()[from..];
-        let (was_behind, had_held) = (self.is_behind(), self.has_held());
+        let share = batch.share(self.framing, from);
+        let bytes = share.bytes();
+        let (was_behind, had_corked) = (self.is_behind(), self.has_corked());
         let mut sent = 0;
-        if !was_behind && !had_held && self.tls.is_none() && manner != Manner::Held {
-            match take_now(sink, &[IoSlice::new(bytes)]) {
+        if !was_behind && !had_corked && self.tls.is_none() && mode != SendMode::Corked {
+            match try_send(sink, &[IoSlice::new(bytes)]) {
                 Ok(count) => sent = count,
-                Err(error) => self.end(EndReason::of(&error)),
+                Err(error) => self.fail(&error),
             }
             self.sent += sent as u64;
             if sent == bytes.len() {
@@ -225,78 +191,60 @@ impl Outbox {
                 return;
             }
         }
-        let chunk = Chunk {
-            data: batch.share(from),
+        self.queue.push(Chunk {
+            data: share.to_shared(),
             next: sent,
-            alone: manner == Manner::Alone,
+            is_alone: mode == SendMode::Alone,
             receipt,
-        };
-        self.queue.push(chunk);
-        if manner == Manner::Held {
+        });
+        if mode == SendMode::Corked {
             return;
         }
-        // What waits is not only receipts any more.
-        self.is_holding = false;
-        if !was_behind && (had_held || self.tls.is_some()) {
+        // The queue holds more than receipts now.
+        self.is_corked = false;
+        if !was_behind && (had_corked || self.tls.is_some()) {
             self.flush(sink);
         }
     }
 
-    /// Ends the connection if more waits than the backlog allows.
-    pub fn enforce_limit(&mut self) {
-        if self.is_behind() && self.unsent() > self.limit {
-            self.end(EndReason::Slow);
-        }
+    /// Corks receipts: they wait for the next message to the same client and leave with it. So a receipt and the
+    /// answer to its message cost one write if they come together. The caller must [`uncork`](Self::uncork) soon, and
+    /// without waiting for anything in between.
+    pub fn cork(&mut self) {
+        self.is_corked = !self.is_behind();
     }
 
-    /// Notes that the connection is on its way to whoever sends on for those behind. False if it was noted before.
-    pub fn announce(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_announced, true)
+    /// Whether receipts wait because they are corked.
+    pub fn has_corked(&self) -> bool {
+        self.is_corked && self.backlog() > 0
     }
 
-    /// Notes that nobody sends on for this connection any more.
-    pub fn withdraw(&mut self) {
-        self.is_announced = false;
-    }
-
-    /// Holds receipts back from now on, for the next lines to take them along: a receipt and an answer to the message
-    /// cost one write if they come together. Whoever calls this calls [`release`](Self::release) soon, and without
-    /// waiting for anything.
-    pub fn hold(&mut self) {
-        self.is_holding = !self.is_behind();
-    }
-
-    /// Whether receipts wait for something to go with.
-    pub fn has_held(&self) -> bool {
-        self.is_holding && self.unsent() > 0
-    }
-
-    /// Holds nothing back any more.
-    pub fn release(&mut self, sink: &impl Sink) {
-        if self.has_held() {
+    /// Sends the receipts that were corked, and corks no more.
+    pub fn uncork(&mut self, sink: &impl Sink) {
+        if self.has_corked() {
             self.flush(sink);
         }
-        self.is_holding = false;
+        self.is_corked = false;
     }
 
     /// Tries to send what waits. True if the sink took anything.
     pub fn flush(&mut self, sink: &impl Sink) -> bool {
-        self.is_holding = false;
+        self.is_corked = false;
         let mut total = 0;
-        while total < FLUSHED_AT_ONCE && self.ended.is_none() {
-            let sent = if self.tls.is_some() {
-                self.send_sealed(sink)
-            } else {
-                self.send_queued(sink)
+        while total < FLUSHED_AT_ONCE && self.phase() != Phase::Closed {
+            let sent = match self.tls.take() {
+                None => self.send_queued(sink),
+                Some(mut tls) => {
+                    let sent = self.encrypt_and_send(sink, &mut tls);
+                    self.tls = Some(tls);
+                    sent
+                }
             };
             match sent {
                 Ok(0) => break,
                 Ok(count) => total += count,
-                Err(error) => self.end(EndReason::of(&error)),
+                Err(error) => self.fail(&error),
             }
-        }
-        if self.unsent() == 0 && self.ended.is_none() {
-            self.advance_stage(sink);
         }
         total > 0
     }
@@ -308,7 +256,7 @@ impl Outbox {
         if count == 0 {
             return Ok(0);
         }
-        let sent = take_now(sink, &slices[..count])?;
+        let sent = try_send(sink, &slices[..count])?;
         self.sent += sent as u64;
         let mut rest = sent;
         while rest > 0 {
@@ -321,147 +269,160 @@ impl Outbox {
     }
 
     /// Encrypts from the queue, unless ciphertext waits, and sends ciphertext.
-    fn send_sealed(&mut self, sink: &impl Sink) -> io::Result<usize> {
-        let Some(mut tls) = self.tls.take() else {
-            return Ok(0);
-        };
-        let result = self.seal_and_send(sink, &mut tls);
-        self.tls = Some(tls);
-        result
-    }
-
-    fn seal_and_send(&mut self, sink: &impl Sink, tls: &mut Tls) -> io::Result<usize> {
+    fn encrypt_and_send(&mut self, sink: &impl Sink, tls: &mut Tls) -> io::Result<usize> {
         if tls.outgoing().is_empty() {
-            let alone = self.queue.is_first_alone();
-            let mut sealed = 0;
-            // What is short goes into one record with what follows: a record costs both sides more than its bytes.
-            let mut record = Vec::new();
-            while sealed < SEALED_AT_ONCE {
-                if self.queue.len() == 0 || sealed > 0 && (alone || self.queue.is_first_alone()) {
-                    break;
-                }
-                let is_last = self.queue.len() == 1;
-                let (taken, receipt) = self.queue.take(SEALED_AT_ONCE - sealed, |bytes| {
-                    let fits = record.len() + bytes.len() <= RECORD;
-                    if !record.is_empty() && !fits {
-                        tls.seal(&record)?;
-                        record.clear();
-                    }
-                    if bytes.len() > RECORD || record.is_empty() && is_last {
-                        return tls.seal(bytes);
-                    }
-                    record.extend_from_slice(bytes);
-                    Ok(())
-                })?;
-                sealed += taken;
-                self.sealed.extend(receipt);
-            }
-            tls.seal(&record)?;
+            self.encrypt_queued(tls)?;
         }
         if tls.outgoing().is_empty() {
             return Ok(0);
         }
-        let sent = take_now(sink, &[IoSlice::new(tls.outgoing())])?;
-        tls.sent(sent);
+        let sent = try_send(sink, &[IoSlice::new(tls.outgoing())])?;
+        tls.mark_sent(sent);
         self.sent += sent as u64;
         if tls.outgoing().is_empty() {
             self.decided
-                .extend(self.sealed.drain(..).map(|receipt| (receipt, Ok(()))));
+                .extend(self.encrypted.drain(..).map(|receipt| (receipt, Ok(()))));
         }
         Ok(sent)
     }
 
-    /// Notes that a receipt is owed to this connection; see [`Ledger::open`].
-    pub fn ledger(&mut self) -> &mut Ledger {
-        &mut self.ledger
+    /// Encrypts what leaves next. Short messages go into one record with what follows: a record costs both sides more
+    /// than its bytes.
+    fn encrypt_queued(&mut self, tls: &mut Tls) -> io::Result<()> {
+        let is_alone = self.queue.is_first_alone();
+        let mut encrypted = 0;
+        let mut record = Vec::new();
+        while encrypted < ENCRYPTED_AT_ONCE {
+            if self.queue.len() == 0 || encrypted > 0 && (is_alone || self.queue.is_first_alone()) {
+                break;
+            }
+            let is_last = self.queue.len() == 1;
+            let (taken, receipt) = self.queue.take(ENCRYPTED_AT_ONCE - encrypted, |bytes| {
+                let fits = record.len() + bytes.len() <= RECORD;
+                if !record.is_empty() && !fits {
+                    tls.encrypt(&record)?;
+                    record.clear();
+                }
+                if bytes.len() > RECORD || record.is_empty() && is_last {
+                    return tls.encrypt(bytes);
+                }
+                record.extend_from_slice(bytes);
+                Ok(())
+            })?;
+            encrypted += taken;
+            self.encrypted.extend(receipt);
+        }
+        tls.encrypt(&record)
     }
 
-    /// Sends the receipts that become due by this decision; see [`Ledger::settle`].
-    pub fn settle(&mut self, sink: &impl Sink, receipt: &Receipt, verdict: Verdict) {
+    /// Notes that this connection is owed a receipt; see [`PendingReceipts::open`].
+    pub fn open_receipt(&mut self, friend: &NameKey, shown: &str) -> u64 {
+        self.pending.open(friend, shown)
+    }
+
+    /// Decides a receipt that this connection is owed, and sends those that are due by that.
+    pub fn resolve(
+        &mut self,
+        sink: &impl Sink,
+        friend: &NameKey,
+        ticket: u64,
+        result: DeliveryResult,
+    ) {
         let mut due = Vec::new();
-        self.ledger
-            .settle(receipt.friend(), receipt.ticket(), verdict, |line| {
-                due.push(line)
-            });
+        self.pending
+            .resolve(friend, ticket, result, |line| due.push(line));
         for line in due {
-            let manner = match self.is_holding && self.unsent() < HELD_AT_MOST {
-                true => Manner::Held,
-                false => Manner::Usual,
+            let mode = match self.is_corked && self.backlog() < MAX_CORKED {
+                true => SendMode::Corked,
+                false => SendMode::Normal,
             };
-            self.push_chunk(sink, &line.into(), 0, manner, None);
+            self.push_as(mode, sink, &line.into(), 0, None);
         }
     }
 
-    /// Decides all receipts that are owed to this connection, and sends them.
-    pub fn settle_all(&mut self, sink: &impl Sink, verdict: Verdict) {
+    /// Decides all receipts that this connection is owed, and sends them.
+    pub fn resolve_all(&mut self, sink: &impl Sink, result: DeliveryResult) {
         let mut due = Vec::new();
-        self.ledger.settle_all(verdict, |line| due.push(line));
+        self.pending.resolve_all(result, |line| due.push(line));
         for line in due {
             self.push(sink, &line.into(), 0, None);
         }
     }
 
-    /// Decides all receipts that are owed to this connection, sends them and a last line, and takes nothing more.
-    pub fn push_last(&mut self, sink: &impl Sink, line: Line, verdict: Verdict) {
-        self.settle_all(sink, verdict);
-        self.push(sink, &line.into(), 0, None);
-        self.stage = self.stage.max(Stage::Last);
-    }
-
-    /// Takes nothing more from now on. When all that is queued was sent, TLS says goodbye, and the socket is to
-    /// be shut for writing.
-    pub fn finish(&mut self, sink: &impl Sink) {
-        if self.stage <= Stage::Last {
-            self.stage = Stage::Finishing;
-            self.flush(sink);
-        }
-    }
-
-    fn advance_stage(&mut self, sink: &impl Sink) {
-        match self.stage {
-            Stage::Finishing => {
-                self.stage = Stage::Notified;
-                if let Some(tls) = &mut self.tls {
-                    tls.close_notify();
-                }
-                self.flush(sink);
-            }
-            Stage::Notified => self.stage = Stage::Shut,
-            Stage::Open | Stage::Last | Stage::Shut => {}
-        }
-    }
-
-    /// Ends the connection: nothing more is sent. The first reason given stays.
-    pub fn end(&mut self, reason: EndReason) {
-        self.ended.get_or_insert(reason);
-    }
-
-    /// Takes the receipts that were decided since the last call. They must be settled without this outbox's lock.
-    pub fn take_decided(&mut self) -> Vec<(Receipt, Verdict)> {
+    /// Takes the receipts that were decided since the last call. They must be resolved without this outbox's lock.
+    pub fn take_decided(&mut self) -> Vec<(Receipt, DeliveryResult)> {
         std::mem::take(&mut self.decided)
     }
 
-    /// Throws away all that waits, when the connection's own thread is done with it. Messages in the queue were
-    /// not delivered, and whoever is still owed a receipt here has gone.
-    pub fn clear(&mut self) {
-        let queue = std::mem::take(&mut self.queue);
+    /// Starts to drain the connection. [`advance`](Self::advance) goes on with it.
+    pub fn drain(&mut self, cause: CloseCause, now: Instant) {
+        self.close_state.drain(cause, now);
+    }
+
+    /// Closes the connection: nothing more is sent.
+    pub fn close(&mut self, cause: impl Into<CloseCause>) {
+        self.close_state.close(cause);
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.close(CloseCause::new(
+            CloseReason::of_error(error),
+            error.to_string(),
+        ));
+    }
+
+    /// Goes on with a drain as far as it can without waiting.
+    pub fn advance(&mut self, sink: &impl Sink, now: Instant) {
+        if self.close_state.is_past_drain(now) {
+            self.close(CloseReason::ConnectionLost);
+        }
+        let may_finish = self.pending.owed() == 0 || self.close_state.is_past_receipts(now);
+        if self.phase() == Phase::Draining && may_finish {
+            self.finish(sink);
+        }
+        if self.phase() == Phase::Flushing && self.backlog() == 0 {
+            if let Some(tls) = &mut self.tls {
+                tls.close_notify();
+            }
+            self.flush(sink);
+        }
+        if self.phase() == Phase::Flushing && self.backlog() == 0 {
+            self.close_state.half_close(now);
+        }
+    }
+
+    /// Decides the receipts owed, queues the last line, and takes nothing more.
+    fn finish(&mut self, sink: &impl Sink) {
+        self.resolve_all(sink, TIME_UP);
+        // Before the end of the handshake nothing can be said through TLS.
+        let can_speak = self.tls.as_ref().is_none_or(|tls| tls.is_established());
+        let words = self.close_state.cause().map(|cause| cause.words.clone());
+        if let Some(words) = words.filter(|words| can_speak && !words.is_empty()) {
+            let line = ServerMessage::notice(words).to_line();
+            self.push(sink, &line.into(), 0, None);
+        }
+        self.close_state.finish();
+        self.uncork(sink);
+    }
+
+    /// Throws away all that waits, when the connection's own thread is done with it. Messages in the queue were not
+    /// delivered, and the receipts owed to this client have nobody to go to.
+    pub fn discard(&mut self) {
+        let unsent = std::mem::take(&mut self.queue).into_receipts();
         self.decided.extend(
-            self.sealed
+            self.encrypted
                 .drain(..)
-                .chain(queue.into_receipts())
-                .map(|receipt| (receipt, GONE)),
+                .chain(unsent)
+                .map(|receipt| (receipt, FRIEND_GONE)),
         );
-        self.ledger = Ledger::default();
+        self.pending = PendingReceipts::default();
         self.tls = None;
     }
 }
 
-/// What a receipt says when the receiver's connection ended before the message was written to it.
-const GONE: Verdict = Err("the connection of this user ended before the message could be sent");
-
-/// `send_now`, with nothing taken in place of `WouldBlock`.
-fn take_now(sink: &impl Sink, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    match sink.send_now(slices) {
+/// `try_send` of the sink, with 0 bytes taken in place of `WouldBlock`.
+fn try_send(sink: &impl Sink, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match sink.try_send(slices) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         other => other,
     }

@@ -1,62 +1,93 @@
 //! What the sender of a private message is owed.
 
-use super::connection::Connection;
-use super::ledger::Verdict;
-use crate::sync::{Arc, Weak};
-use crate::wire::name::NameKey;
+use std::collections::VecDeque;
+use std::fmt;
 
-/// A receipt that is owed to the sender of a private message. Whoever drops it undecided has not delivered.
-#[derive(Debug)]
+use crate::sync::{Arc, Weak};
+use crate::wire::NameKey;
+
+/// What became of a private message: it was written to the friend's socket, or why not.
+pub type DeliveryResult = Result<(), &'static str>;
+
+/// What a receipt says if it is dropped before anything was decided.
+const NOT_DELIVERED: DeliveryResult = Err("the message was not delivered");
+
+/// A receipt that is owed to the sender of a private message.
+///
+/// It travels with the message, and is [resolved](Self::resolve) when the last byte of the message was written to the
+/// friend's socket. A receipt that is dropped before says that the message was not delivered.
 pub struct Receipt {
-    /// Weak, because a receipt may wait in a slow friend's queue long after its sender has gone.
-    sender: Weak<Connection>,
+    /// Weak, because the message may wait in a slow friend's queue long after its sender has gone. `None` once the owner
+    /// was told.
+    owner: Option<Weak<dyn ReceiptOwner>>,
     friend: NameKey,
     ticket: u64,
-    is_settled: bool,
+}
+
+/// The side that receipts are owed to: the sender's connection.
+pub trait ReceiptOwner: Send + Sync {
+    /// Notes what became of the message behind `ticket`, and sends the receipts that are due by that.
+    ///
+    /// Sending can complete messages that were queued for the owner itself. Their receipts are returned, because the
+    /// caller must resolve them one after another: recursion could go as deep as there are connections.
+    fn receive_result(
+        self: Arc<Self>,
+        friend: &NameKey,
+        ticket: u64,
+        result: DeliveryResult,
+    ) -> Vec<(Receipt, DeliveryResult)>;
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt")
+            .field("friend", &self.friend)
+            .field("ticket", &self.ticket)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Receipt {
-    /// A receipt that `sender` is owed, and knows by `ticket`; see [`Ledger::open`](super::ledger::Ledger::open).
-    pub(super) fn new(sender: &Arc<Connection>, friend: NameKey, ticket: u64) -> Receipt {
+    /// A receipt that `owner` is owed for a message to `friend`. The owner knows it by its `ticket`; see
+    /// [`PendingReceipts::open`](super::pending_receipts::PendingReceipts::open).
+    pub fn new(owner: Weak<dyn ReceiptOwner>, friend: NameKey, ticket: u64) -> Receipt {
         Receipt {
-            sender: Arc::downgrade(sender),
+            owner: Some(owner),
             friend,
             ticket,
-            is_settled: false,
         }
     }
 
-    /// Who the message was for.
-    pub fn friend(&self) -> &NameKey {
-        &self.friend
-    }
-
-    /// Which message it was.
+    /// Which message of its sender this is about.
     pub fn ticket(&self) -> u64 {
         self.ticket
     }
 
-    /// Decides the receipt. Must not be called while an outbox is locked.
-    pub fn settle(self, verdict: Verdict) {
-        if let Some((sender, receipt)) = self.into_sender() {
-            sender.act(|outbox, socket| outbox.settle(socket, &receipt, verdict));
-        }
+    /// Tells the sender what became of the message. The caller must not hold the lock of an outbox.
+    pub fn resolve(mut self, result: DeliveryResult) {
+        resolve_all(self.tell_owner(result));
     }
 
-    pub(super) fn into_sender(mut self) -> Option<(Arc<Connection>, Receipt)> {
-        self.is_settled = true;
-        self.sender.upgrade().map(|sender| (sender, self))
+    /// Tells the owner, once, and returns the receipts that were decided by that.
+    fn tell_owner(&mut self, result: DeliveryResult) -> Vec<(Receipt, DeliveryResult)> {
+        match self.owner.take().and_then(|owner| owner.upgrade()) {
+            Some(owner) => owner.receive_result(&self.friend, self.ticket, result),
+            None => Vec::new(),
+        }
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if !self.is_settled
-            && let Some(sender) = self.sender.upgrade()
-        {
-            sender.act(|outbox, socket| {
-                outbox.settle(socket, self, Err("the message was not delivered"))
-            });
-        }
+        resolve_all(self.tell_owner(NOT_DELIVERED));
+    }
+}
+
+/// Resolves receipts, and all that are decided by that, one after another. The caller must not hold the lock of an
+/// outbox.
+pub(super) fn resolve_all(decided: Vec<(Receipt, DeliveryResult)>) {
+    let mut decided = VecDeque::from(decided);
+    while let Some((mut receipt, result)) = decided.pop_front() {
+        decided.extend(receipt.tell_owner(result));
     }
 }

@@ -21,13 +21,13 @@ pub const KERNEL_FINDS_DEAD_PEERS: bool = cfg!(any(target_os = "linux", target_o
 pub trait Sink {
     /// Sends as much of `slices` as is taken at once, and says how many bytes that was. An error of kind
     /// `WouldBlock` means none, for now.
-    fn send_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
 impl Sink for TcpStream {
     /// `send` with `MSG_DONTWAIT` (send(2)): the socket itself stays blocking for its reader.
     #[cfg(unix)]
-    fn send_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         let socket = SockRef::from(self);
         loop {
@@ -44,7 +44,7 @@ impl Sink for TcpStream {
 
     /// The socket was made non-blocking by [`prepare`], which leaves the waiting to [`receive`].
     #[cfg(not(unix))]
-    fn send_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         SockRef::from(self).send_vectored(slices)
     }
 }
@@ -117,15 +117,12 @@ pub fn receive(
     }
 }
 
-/// Reads and throws away what has come, without waiting, and returns its first byte. For clients that are only
-/// told why they are not served: that byte shows how they frame, and what nobody has read would turn the words into
-/// a reset. The socket doesn't block any more after this.
-pub fn discard_input(mut stream: &TcpStream) -> Option<u8> {
-    let mut scrap = [0; 1024];
-    stream.set_nonblocking(true).ok()?;
-    match stream.read(&mut scrap) {
-        Ok(1..) => Some(scrap[0]),
-        _ => None,
+/// Reads what has come, without waiting, and returns how many bytes that is: 0 if nothing has come or nothing more
+/// will. The socket doesn't block any more after this.
+pub fn read_available(mut stream: &TcpStream, buffer: &mut [u8]) -> usize {
+    match stream.set_nonblocking(true) {
+        Ok(()) => stream.read(buffer).unwrap_or(0),
+        Err(_) => 0,
     }
 }
 

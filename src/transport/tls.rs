@@ -1,8 +1,8 @@
 //! TLS over an in-memory pipe.
 //!
-//! OpenSSL's state serves both directions, so reading and writing can't each have a thread of their own if the
-//! reader blocks inside it. Here it never touches the socket: ciphertext is put into a pipe by whoever read it
-//! and taken out by whoever sends it. Only the cryptography happens under the connection's lock.
+//! One OpenSSL state serves both directions, so a thread that blocked inside it would lock out all that send. Here
+//! OpenSSL never touches the socket. The reading thread puts ciphertext into a pipe, and the sending thread takes
+//! ciphertext out of another. Only the cryptography happens under the connection's lock.
 
 use std::io::{self, Read, Write};
 
@@ -13,6 +13,8 @@ use openssl::ssl::{
     SslVersion,
 };
 use openssl::x509::X509;
+
+use crate::wire::framing::TLS_HANDSHAKE;
 
 /// A buffer that has grown past this many bytes is given back once it is empty.
 const KEPT_CAPACITY: usize = 2 << 10;
@@ -36,10 +38,17 @@ pub fn context(certificates: &[X509], key: &PKey<Private>) -> Result<SslContext,
     Ok(builder.build().into_context())
 }
 
+/// Whether the first bytes of a connection can be TLS.
+pub(super) fn is_handshake(first_bytes: &[u8]) -> bool {
+    first_bytes.first() == Some(&TLS_HANDSHAKE)
+}
+
 /// The server's side of one TLS connection.
 #[derive(Debug)]
 pub struct Tls {
     stream: SslStream<Pipe>,
+    /// Whether the peer was told that nothing more will come.
+    has_notified: bool,
 }
 
 /// What came of an attempt to read or to go on with the handshake.
@@ -81,6 +90,7 @@ impl Tls {
         let ssl = Ssl::new(context)?;
         Ok(Tls {
             stream: SslStream::new(ssl, Pipe::default())?,
+            has_notified: false,
         })
     }
 
@@ -93,6 +103,11 @@ impl Tls {
     pub fn handshake(&mut self) -> io::Result<Progress> {
         let result = self.stream.accept().map(|()| 0);
         self.progress(result)
+    }
+
+    /// Whether the handshake is complete.
+    pub fn is_established(&self) -> bool {
+        self.stream.ssl().is_init_finished()
     }
 
     /// Whether [`read`](Self::read) may find something without being fed.
@@ -122,7 +137,7 @@ impl Tls {
     }
 
     /// Encrypts all of `plaintext` into [`outgoing`](Self::outgoing).
-    pub fn seal(&mut self, mut plaintext: &[u8]) -> io::Result<()> {
+    pub fn encrypt(&mut self, mut plaintext: &[u8]) -> io::Result<()> {
         while !plaintext.is_empty() {
             let count = self.stream.ssl_write(plaintext).map_err(io::Error::other)?;
             plaintext = &plaintext[count..];
@@ -130,10 +145,12 @@ impl Tls {
         Ok(())
     }
 
-    /// Tells the peer that nothing more will come (RFC 8446, section 6.1).
+    /// Tells the peer, once, that nothing more will come (RFC 8446, section 6.1).
     pub fn close_notify(&mut self) {
-        // It only adds an alert to the pipe; a connection that is not far enough for one just has none.
-        let _ = self.stream.shutdown();
+        if !std::mem::replace(&mut self.has_notified, true) {
+            // This only adds an alert to the pipe. Before the end of the handshake there is none to add.
+            let _ = self.stream.shutdown();
+        }
     }
 
     /// Ciphertext that waits to be sent.
@@ -143,7 +160,7 @@ impl Tls {
     }
 
     /// Tells that the first `count` bytes of [`outgoing`](Self::outgoing) were sent.
-    pub fn sent(&mut self, count: usize) {
+    pub fn mark_sent(&mut self, count: usize) {
         let pipe = self.stream.get_mut();
         pipe.sent += count;
         if pipe.sent == pipe.outgoing.len() {

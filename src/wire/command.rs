@@ -1,4 +1,4 @@
-//! What a frame asks for.
+//! What a client asks for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What a client wants, with the fields that matter to it as they came: whether they are valid is decided by
-/// whoever carries the request out, because each command has a refusal of its own.
+/// One command of a client, with the fields that matter to it. Parsing does not judge them: the handler decides
+/// whether a field is valid, because each command has a reply of its own for what is not.
 #[derive(Debug, PartialEq)]
-pub enum Request<'a> {
+pub enum Command<'a> {
     /// `01`: log in, as a guest where the password is absent, `null` or empty.
     Login {
         /// `Name`.
@@ -39,11 +39,11 @@ pub enum Request<'a> {
         /// `Message`.
         message: Field<'a>,
     },
-    /// `14`: an answer to the heartbeat, which needs none.
+    /// `14`: an answer to a heartbeat. The server does not need it.
     HeartbeatAnswer,
-    /// There is a `Command`, but none that clients may send.
+    /// The frame has a `Command`, but none that clients may send.
     Unknown,
-    /// There is no `Command`.
+    /// The frame has no `Command`.
     Missing,
 }
 
@@ -76,27 +76,27 @@ impl<'a> Field<'a> {
     }
 }
 
-impl<'a> Request<'a> {
-    /// Parses one frame. The error is the parser's, to be shown to the client: the frame is not a JSON object.
+impl<'a> Command<'a> {
+    /// Parses one frame. The error says why the frame is not a JSON object, in words for the client.
     ///
-    /// Of a key that stands twice the last value counts; unknown keys are ignored, whatever they hold.
-    pub fn parse(frame: &'a str) -> Result<Request<'a>, serde_json::Error> {
+    /// If a key stands twice, its last value counts. Unknown keys are ignored, whatever their values.
+    pub fn parse(frame: &'a str) -> Result<Command<'a>, serde_json::Error> {
         let keys: Keys<'a> = serde_json::from_str(frame)?;
         let Some(command) = keys.command else {
-            return Ok(Request::Missing);
+            return Ok(Command::Missing);
         };
         let name = Field::from_raw(keys.name);
         let password = Field::from_raw(keys.password);
         let friend = Field::from_raw(keys.friend_name);
         let message = Field::from_raw(keys.message);
         Ok(match command_number(command.get()) {
-            Some(1) => Request::Login { name, password },
-            Some(2) => Request::Register { name, password },
-            Some(3) => Request::Logout,
-            Some(4) => Request::Private { friend, message },
-            Some(5) => Request::Room { message },
-            Some(14) => Request::HeartbeatAnswer,
-            _ => Request::Unknown,
+            Some(1) => Command::Login { name, password },
+            Some(2) => Command::Register { name, password },
+            Some(3) => Command::Logout,
+            Some(4) => Command::Private { friend, message },
+            Some(5) => Command::Room { message },
+            Some(14) => Command::HeartbeatAnswer,
+            _ => Command::Unknown,
         })
     }
 }
@@ -127,8 +127,8 @@ fn text_of(json: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The keys that commands know, each as the text of its value. Values are left unparsed, because one that can't
-/// be represented, such as `1e999`, is no reason to distrust the frame.
+/// The keys that commands know, each with the JSON text of its value. Values are left unparsed: one that no Rust
+/// type can represent, such as `1e999`, does not make the frame wrong.
 #[derive(Default)]
 struct Keys<'a> {
     command: Option<&'a RawValue>,
@@ -149,7 +149,7 @@ enum Key {
     Unknown,
 }
 
-/// Written out, because serde's derived implementation calls a key that stands twice an error.
+/// Written by hand, because the implementation that serde derives rejects a key that stands twice.
 impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct KeysVisitor;
@@ -197,8 +197,8 @@ mod tests {
     fn a_command_is_a_string_or_an_integer() {
         for json in ["\"03\"", "\"3\"", "3", "\"\\u0030\\u0033\""] {
             assert_eq!(
-                Request::parse(&format!("{{\"Command\":{json}}}")).unwrap(),
-                Request::Logout,
+                Command::parse(&format!("{{\"Command\":{json}}}")).unwrap(),
+                Command::Logout,
                 "{json}"
             );
         }
@@ -208,20 +208,20 @@ mod tests {
         ];
         for json in not_commands {
             assert_eq!(
-                Request::parse(&format!("{{\"Command\":{json}}}")).unwrap(),
-                Request::Unknown,
+                Command::parse(&format!("{{\"Command\":{json}}}")).unwrap(),
+                Command::Unknown,
                 "{json}"
             );
         }
-        assert_eq!(Request::parse("{}").unwrap(), Request::Missing);
+        assert_eq!(Command::parse("{}").unwrap(), Command::Missing);
     }
 
     #[test]
     fn the_last_of_two_equal_keys_counts_and_unknown_keys_do_not() {
         let frame = r#"{"Command":"02","x":1e999,"Message":"a","y":{"Command":[1]},"\u0043ommand":5,"Message":"b"}"#;
         assert_eq!(
-            Request::parse(frame).unwrap(),
-            Request::Room { message: text("b") }
+            Command::parse(frame).unwrap(),
+            Command::Room { message: text("b") }
         );
     }
 
@@ -229,16 +229,16 @@ mod tests {
     fn fields_tell_absent_text_and_other_apart() {
         let frame = r#"{"Command":1,"Name":"\u00e9\n","Password":null}"#;
         assert_eq!(
-            Request::parse(frame).unwrap(),
-            Request::Login {
+            Command::parse(frame).unwrap(),
+            Command::Login {
                 name: text("é\n"),
                 password: Field::Absent
             }
         );
         let frame = r#"{"Command":4,"FriendName":7,"Message":""}"#;
         assert_eq!(
-            Request::parse(frame).unwrap(),
-            Request::Private {
+            Command::parse(frame).unwrap(),
+            Command::Private {
                 friend: Field::Other,
                 message: text("")
             }
@@ -256,7 +256,7 @@ mod tests {
             "{\"a\":\"\\x\"}",
             "{\"a\":nul}",
         ] {
-            assert!(Request::parse(frame).is_err(), "{frame}");
+            assert!(Command::parse(frame).is_err(), "{frame}");
         }
     }
 }

@@ -1,16 +1,21 @@
-//! The protocol as bytes: what arrives is cut into frames, frames become requests, and what the server says
-//! becomes lines. Nothing here does I/O, takes a lock or knows a socket, so all of it can be tested and read
-//! on its own.
+//! The protocol as bytes. What arrives is cut into frames, and a frame is parsed as a command. What the server
+//! says is encoded as lines, and wrapped for the client's framing.
+//!
+//! Nothing here does I/O, takes a lock or knows a socket, so each part can be read and tested on its own.
 
+pub mod client_message;
 pub mod command;
-pub mod frame;
-pub mod frame_error;
-pub mod message;
+pub mod framing;
+pub mod lines;
 pub mod name;
+pub mod printable;
 pub mod scanner;
+pub mod server_message;
 
-pub use command::{Field, Request};
-pub use frame::{FrameReader, Framing};
-pub use frame_error::FrameError;
-pub use message::{ClientMessage, ServerMessage};
+pub use client_message::ClientMessage;
+pub use command::{Command, Field};
+pub use framing::{FrameError, FrameReader, Framing};
+pub use lines::Lines;
 pub use name::{NameKey, check_name, check_password};
+pub use printable::Printable;
+pub use server_message::ServerMessage;

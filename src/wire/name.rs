@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Bounds of a name's length in characters. The published protocol asks for more than 3; the upper bound is ours.
+/// Length of a name, in characters. The published protocol asks for more than 3; the upper bound is chatd's own.
 pub const NAME_LENGTH: std::ops::RangeInclusive<usize> = 4..=64;
 
-/// Bounds of a password's length in characters; the upper bound is ours.
+/// Length of a password, in characters. The upper bound is chatd's own.
 pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 1..=128;
 
-/// Names that nobody can use, in any letter case (appendix 1 of the published protocol).
+/// Names that no user can take, in any letter case (appendix 1 of the published protocol).
 pub const RESERVED_NAMES: [&str; 5] = ["admin", "administrator", "guest", "user", "table"];
 
 /// Checks a name against the protocol's rules. The error is a sentence for the user.
@@ -40,7 +40,7 @@ pub fn check_password(password: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A name with its letter case folded away: two names with the same key are the same name.
+/// A name in lower case, for comparison: two names with the same key are the same name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameKey(Arc<str>);
 

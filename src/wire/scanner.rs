@@ -1,12 +1,13 @@
-//! Finds where a JSON object ends, in bytes that come piece by piece.
+//! Finds where a JSON object ends, in bytes that arrive piece by piece.
 
-use super::frame_error::FrameError;
+use super::framing::error::FrameError;
 
-/// Deepest nesting of arrays and objects in a frame. 100 levels are promised; past this is a syntax error.
+/// Deepest nesting of arrays and objects in a frame, in levels. The protocol promises 100; a frame nested deeper than
+/// this is a syntax error.
 pub const MAX_NESTING: u32 = 128;
 
-/// Finds the closing brace of one object without parsing it, and checks what goes inside strings. It can stop
-/// after any byte and go on when more have come.
+/// Finds the closing brace of one object without parsing the object, and checks its strings. It can stop after any
+/// byte and go on when more have arrived.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
     /// Bytes of the frame scanned so far.
@@ -23,11 +24,12 @@ enum ScanState {
     InString,
     /// Behind a backslash.
     Escape,
-    /// Behind `\u` and `digits` hexadecimal digits worth `value`; `high` if a low surrogate must result.
+    /// Behind `\u` and `digits` hexadecimal digits, which have the value `value`. `after_high` says that a high
+    /// surrogate came before, so a low one must result.
     Hex {
         digits: u8,
         value: u16,
-        high: bool,
+        after_high: bool,
     },
     /// Behind a high surrogate: a backslash must follow.
     WantBackslash,
@@ -41,13 +43,13 @@ impl Scanner {
         self.position > 0
     }
 
-    /// How many bytes of the frame were scanned.
+    /// How many bytes of the frame were scanned so far.
     pub(super) fn position(&self) -> usize {
         self.position
     }
 
-    /// Scans on through `frame`, whose first `position` bytes were seen before. True when the object is complete:
-    /// it is then the first `position` bytes.
+    /// Scans on through `frame`, whose first `position` bytes were scanned before. True if the object is complete:
+    /// then its bytes are the first `position` ones.
     pub(super) fn advance(&mut self, frame: &[u8]) -> Result<bool, FrameError> {
         if !self.is_inside() && frame.first().is_some_and(|byte| *byte != b'{') {
             return Err(FrameError::NotAnObject);
@@ -63,7 +65,7 @@ impl Scanner {
                     b'{' | b'[' => {
                         self.depth += 1;
                         if self.depth > MAX_NESTING {
-                            return Err(FrameError::TooDeep);
+                            return Err(FrameError::TooDeep(MAX_NESTING));
                         }
                         ScanState::OutsideString
                     }
@@ -88,21 +90,21 @@ impl Scanner {
                 ScanState::Escape if byte == b'u' => ScanState::Hex {
                     digits: 0,
                     value: 0,
-                    high: false,
+                    after_high: false,
                 },
                 ScanState::Escape => ScanState::InString,
                 ScanState::Hex {
                     digits,
                     value,
-                    high,
+                    after_high,
                 } => {
                     let digit = char::from(byte).to_digit(16).ok_or(FrameError::BadEscape)?;
                     let value = value << 4 | digit as u16;
-                    match (digits, value, high) {
+                    match (digits, value, after_high) {
                         (0..3, ..) => ScanState::Hex {
                             digits: digits + 1,
                             value,
-                            high,
+                            after_high,
                         },
                         (_, 0xdc00..=0xdfff, true) => ScanState::InString,
                         (_, _, true) | (_, 0xdc00..=0xdfff, false) => {
@@ -116,7 +118,7 @@ impl Scanner {
                 ScanState::WantU if byte == b'u' => ScanState::Hex {
                     digits: 0,
                     value: 0,
-                    high: true,
+                    after_high: true,
                 },
                 ScanState::WantBackslash | ScanState::WantU => return Err(FrameError::BadEscape),
             };
@@ -125,11 +127,11 @@ impl Scanner {
     }
 }
 
-/// How many bytes at the beginning of `bytes` stand for themselves in a JSON string: up to a quotation mark, a
+/// How many bytes at the beginning of `bytes` stand for themselves in a JSON string: all up to a quotation mark, a
 /// backslash or a control character (RFC 8259, section 7).
-pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
+fn plain_prefix(bytes: &[u8]) -> usize {
     let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-    // Nearly all text is plain, so the least byte is looked for, which takes no branch for each.
+    // Nearly all text has no control character. The least byte tells so without a branch for each byte.
     let least = bytes[..end]
         .iter()
         .fold(u8::MAX, |least, byte| least.min(*byte));
@@ -138,4 +140,9 @@ pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
     }
     let control = bytes.iter().position(|byte| *byte < 0x20);
     control.unwrap_or(end)
+}
+
+/// Whether `byte` is white space between JSON values (RFC 8259, section 2).
+pub(super) fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::chat::accounts::WRONG_PASSWORD;
+use chatd::storage::accounts::WRONG_PASSWORD;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, PATIENCE, TestServer, Way, came, delivered, said, wrote};

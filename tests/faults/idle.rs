@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chatd::server::limits;
+use chatd::server::capacity;
 use serde_json::json;
 
 use crate::harness::{Client, PATIENCE, TestServer, Way};
@@ -193,7 +193,7 @@ fn how_many() -> (usize, String) {
     let files = rlimit::increase_nofile_limit(2 * CLIENTS as u64 + OTHERS as u64).unwrap();
     let by_files = (files as usize).saturating_sub(OTHERS) / 2;
     let (others, advice) =
-        limits::fewer_than(CLIENTS + OTHERS).unwrap_or((CLIENTS + OTHERS, String::new()));
+        capacity::fewer_than(CLIENTS + OTHERS).unwrap_or((CLIENTS + OTHERS, String::new()));
     let by_others = others.saturating_sub(OTHERS);
     let why = format!("{files} open files are allowed; {advice}");
     (CLIENTS.min(by_files).min(by_others), why)

@@ -5,8 +5,8 @@
 //! cargo test --features model --lib model::
 //! ```
 //!
-//! What runs is the production code: `serve` for each connection, the fan-out and the laggards' threads, on the
-//! locks of `src/sync/model.rs`. Clients are threads of the model too. Sockets are socket pairs with little room, so
+//! What runs is the production code: `serve` for each connection, the fan-out thread and the retry thread, on the
+//! locks of `sync.rs` beside this. Clients are threads of the model too. Sockets are socket pairs with little room, so
 //! that much is sent in pieces. `CHATD_MODEL_ROUNDS` says how many orders each test tries with either way
 //! of choosing them, and `SHUTTLE_RANDOM_SEED`, which a failure prints, tries the same ones again.
 
@@ -20,12 +20,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use self::peer::Peer;
-use super::serve::{self, Admission};
-use super::{Config, Handle, Moderator, Shared};
-use crate::chat::{Accounts, Bans, laggards};
-use crate::sync::channel::bounded;
+use super::shared::Shared;
+use super::{Config, retry_thread, serve, shutdown};
+use crate::storage::{Accounts, Bans};
 use crate::sync::{Arc, Instant};
-use crate::transport::connection::{Connection, Parts};
+use crate::transport::Connection;
 
 /// What a socket holds that its reader has not taken, in bytes; the kernel makes it 4.5 KiB at least.
 const ROOM: usize = 2 << 10;
@@ -49,12 +48,12 @@ impl World {
         };
         let accounts = Accounts::open(&folder.join("accounts.jsonl"), true).unwrap();
         let bans = Bans::open(&folder.join("bans.json")).unwrap();
-        let (shared, posted, fallen_behind) =
+        let (shared, fan_out_thread, retry_queue) =
             Shared::new(config, Arc::new(accounts), Arc::new(bans), None);
         let dead_after = shared.config.dead_after();
         let threads = vec![
-            shuttle::thread::spawn(move || posted.run()),
-            shuttle::thread::spawn(move || laggards::run(&fallen_behind, dead_after)),
+            shuttle::thread::spawn(move || fan_out_thread.run()),
+            shuttle::thread::spawn(move || retry_thread::run(&retry_queue, dead_after)),
         ];
         World { shared, threads }
     }
@@ -68,47 +67,41 @@ impl World {
                 .set_send_buffer_size(ROOM)
                 .unwrap();
         }
-        let place = shared.places.take(Ipv4Addr::LOCALHOST.into()).unwrap();
-        let number = shared
-            .next_number
-            .fetch_add(1, crate::sync::atomic::Ordering::SeqCst);
-        let connection = Arc::new(Connection::new(Parts {
-            number,
+        let permit = shared.permits.acquire(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let connection = Arc::new(Connection::new(
+            shared.connections.next_number(),
             // To the server it is a descriptor like any other.
-            socket: TcpStream::from(OwnedFd::from(ours)),
-            peer: (Ipv4Addr::LOCALHOST, 1).into(),
-            tls: None,
-            max_backlog: shared.config.max_backlog,
-            laggards: shared.laggards.clone(),
-            place: Box::new(place),
-        }));
-        shared
-            .connections
-            .lock()
-            .insert(number, Arc::downgrade(&connection));
-        let shared = Arc::clone(shared);
-        shuttle::thread::spawn(move || serve::run(&shared, connection, Admission::Welcome));
+            TcpStream::from(OwnedFd::from(ours)),
+            (Ipv4Addr::LOCALHOST, 1).into(),
+            None,
+            shared.config.max_backlog,
+            shared.retry_queue.clone(),
+        ));
+        // Once the server stops there is no place for it, and it is closed.
+        if shared.connections.add(&connection) {
+            let shared = Arc::clone(shared);
+            shuttle::thread::spawn(move || {
+                serve::run(&shared, connection, None, None, Some(permit))
+            });
+        }
         Peer::new(theirs)
     }
 
     /// Stops the server as `Server::run` does.
     fn stop(shared: &Arc<Shared>) {
-        let (stop, _) = bounded(1);
-        shared.stop(&Handle {
-            plain: Vec::new(),
-            tls: Vec::new(),
-            fingerprint: None,
-            stop,
-            moderator: Moderator::new(Arc::downgrade(shared)),
-        });
+        shutdown::stop(shared, &[]);
     }
 
     /// Waits until all threads have come to their end, which they must, and leaves nothing behind.
     fn end(self) {
         let start = Instant::now();
         let patience = std::time::Duration::from_secs(60);
-        assert!(self.shared.places.wait_until_empty(start + patience));
-        assert!(self.shared.connections.lock().is_empty());
+        assert!(
+            self.shared
+                .permits
+                .wait_until_all_returned(start + patience)
+        );
+        assert!(self.shared.connections.is_empty());
         assert!(self.shared.sessions.read().is_empty());
         drop(self.shared);
         for thread in self.threads {

@@ -56,7 +56,7 @@ impl Peer {
         self.transcript.sent.push(message);
     }
 
-    /// Sends a message, reading meanwhile if there is no room: whoever does not can't expect to be heard.
+    /// Sends a message, reading meanwhile if there is no room: a client that does not can't expect to be heard.
     fn write(&mut self, message: &Value) {
         let bytes = message.to_string().into_bytes();
         let mut rest = bytes.as_slice();

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::transport::batch::Batch;
-use chatd::transport::connection::Parts;
-use chatd::transport::{Connection, EndReason};
-use chatd::wire::message::ServerMessage;
+use chatd::transport::{Batch, CloseReason, Connection};
+use chatd::wire::ServerMessage;
 use serde_json::{Value, json};
 
 use crate::faulty_log::{self, BREAKERS};
@@ -101,16 +99,15 @@ fn a_panic_while_the_outbox_is_locked_ends_the_connection_it_belongs_to() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (socket, address) = listener.accept().unwrap();
-    let (laggards, _behind) = crossbeam_channel::unbounded();
-    let connection = Arc::new(Connection::new(Parts {
-        number: 1,
+    let (retry_queue, _retried) = crossbeam_channel::unbounded();
+    let connection = Arc::new(Connection::new(
+        1,
         socket,
-        peer: address,
-        tls: None,
-        max_backlog: 1 << 20,
-        laggards,
-        place: Box::new(()),
-    }));
+        address,
+        None,
+        1 << 20,
+        retry_queue,
+    ));
     let mut client = Client::over(peer, Way::Plain);
     let line = ServerMessage::notice("whole").to_line();
     connection.push(&Batch::from(line.clone()), 0, None);
@@ -120,10 +117,11 @@ fn a_panic_while_the_outbox_is_locked_ends_the_connection_it_belongs_to() {
     let beyond = line.len() + 1;
     let push = || connection.push(&Batch::from(line.clone()), beyond, None);
     assert!(catch_unwind(AssertUnwindSafe(push)).is_err());
-    assert_eq!(connection.ended(), Some(EndReason::Failed));
+    let reason = || connection.close_cause().map(|cause| cause.reason);
+    assert_eq!(reason(), Some(CloseReason::InternalError));
     client.expect_end();
-    // The lock is free, and whoever sends to it goes on.
+    // The lock is free, and those who send to it go on.
     connection.push(&Batch::from(line), 0, None);
-    connection.end(EndReason::Stopping);
-    assert_eq!(connection.ended(), Some(EndReason::Failed));
+    connection.close(CloseReason::ServerStopping);
+    assert_eq!(reason(), Some(CloseReason::InternalError));
 }

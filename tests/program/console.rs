@@ -165,7 +165,7 @@ fn a_mistyped_command_explains_itself() {
         ),
         (
             "mute Annna",
-            "No user named Annna is online. Did you mean Anna? Whoever comes by this name is muted.",
+            "No user named Annna is online. Did you mean Anna? A user who comes by this name is muted.",
         ),
         ("kick Carol", "No user named Carol is online."),
         ("forget Anna", "The name Anna is not registered."),

@@ -6,7 +6,7 @@ use proptest::sample::{Index, select};
 
 use crate::cases;
 use crate::oracle::framing::{
-    LIMIT, check_bytes, check_prefixed, check_request, check_stream, read,
+    LIMIT, check_bytes, check_command, check_prefixed, check_stream, read,
 };
 
 /// Keys that commands know, and some that they don't.
@@ -365,12 +365,12 @@ proptest! {
     }
 
     #[test]
-    fn what_a_request_says_can_be_said_again(text in prop_oneof![
+    fn what_a_command_says_can_be_said_again(text in prop_oneof![
         command(),
         object(),
         any_stream().prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
     ]) {
-        check_request(&text);
+        check_command(&text);
     }
 
     #[test]

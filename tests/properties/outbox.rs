@@ -1,11 +1,11 @@
-//! The outbox and the ledger: any sequence of events, over a sink that takes what it likes.
+//! The outbox and the pending receipts: any sequence of events, over a sink that takes what it likes.
 
-use chatd::wire::frame::Framing;
+use chatd::wire::Framing;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::cases;
-use crate::oracle::outbox::{Event, LedgerEvent, Step, check, check_ledger};
+use crate::oracle::outbox::{Event, PendingEvent, Step, check, check_pending};
 
 /// Sizes of lines, mostly small.
 fn size() -> impl Strategy<Value = u16> {
@@ -18,16 +18,16 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(sizes, skip, has_receipt)| Event::Push { sizes, skip, has_receipt }),
         15 => size().prop_map(|size| Event::PushAlone { size }),
         30 => Just(Event::Flush),
-        10 => Just(Event::Hold),
-        5 => Just(Event::Release),
+        10 => Just(Event::Cork),
+        5 => Just(Event::Uncork),
         15 => any::<u8>().prop_map(|friend| Event::Owe { friend }),
         20 => (any::<u8>(), any::<bool>())
-            .prop_map(|(ticket, is_delivered)| Event::Settle { ticket, is_delivered }),
-        2 => Just(Event::SettleAll),
+            .prop_map(|(ticket, is_delivered)| Event::Resolve { ticket, is_delivered }),
+        2 => Just(Event::ResolveAll),
         3 => Just(Event::Enforce),
-        2 => any::<u16>().prop_map(|bytes| Event::AllowMore { bytes }),
-        1 => Just(Event::Finish),
-        1 => Just(Event::End),
+        2 => any::<u16>().prop_map(|bytes| Event::RaiseLimit { bytes }),
+        1 => any::<bool>().prop_map(|has_last_line| Event::Drain { has_last_line }),
+        1 => Just(Event::Close),
     ]
 }
 
@@ -40,13 +40,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn ledger_event() -> impl Strategy<Value = LedgerEvent> {
+fn pending_event() -> impl Strategy<Value = PendingEvent> {
     prop_oneof![
-        4 => any::<u8>().prop_map(|friend| LedgerEvent::Open { friend }),
+        4 => any::<u8>().prop_map(|friend| PendingEvent::Open { friend }),
         5 => (any::<u8>(), any::<u8>(), any::<bool>()).prop_map(|(friend, ticket, is_delivered)| {
-            LedgerEvent::Settle { friend, ticket, is_delivered }
+            PendingEvent::Resolve { friend, ticket, is_delivered }
         }),
-        1 => Just(LedgerEvent::SettleAll),
+        1 => Just(PendingEvent::ResolveAll),
     ]
 }
 
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn receipts_for_one_friend_keep_their_order(events in vec(ledger_event(), 0..40)) {
-        check_ledger(&events);
+    fn receipts_for_one_friend_keep_their_order(events in vec(pending_event(), 0..40)) {
+        check_pending(&events);
     }
 }

@@ -15,7 +15,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => any::<u8>().prop_map(|lines| Event::Say { lines }),
         3 => any::<u8>().prop_map(|name| Event::Write { name }),
         3 => Just(Event::Flush),
-        1 => Just(Event::Dissolve),
+        1 => Just(Event::Clear),
     ]
 }
 

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::time::Instant;
 
-use chatd::transport::Receipt;
-use chatd::transport::batch::Batch;
-use chatd::transport::certificate::{Identity, load_or_make};
+use chatd::storage::certificate::{Identity, load_or_make};
+use chatd::transport::close_state::Phase;
 use chatd::transport::outbox::Outbox;
 use chatd::transport::tls::{Progress, Tls};
+use chatd::transport::{Batch, CloseReason, Receipt};
 use openssl::ssl::{ErrorCode, Ssl, SslConnector, SslMethod, SslStream, SslVerifyMode};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -93,7 +94,7 @@ impl Peer {
         tls.feed(&std::mem::take(&mut stream.get_mut().outgoing));
         tls.handshake().unwrap();
         stream.get_mut().incoming.extend(tls.outgoing());
-        tls.sent(tls.outgoing().len());
+        tls.mark_sent(tls.outgoing().len());
     }
 
     /// Decrypts the records that are complete in what the server has sent.
@@ -175,14 +176,15 @@ fn check(events: &[Event], steps: &[Step]) {
     }
     sink.steps.borrow_mut().clear();
     assert!(!peer.has_heard_goodbye);
-    outbox.finish(&sink);
+    outbox.drain(CloseReason::LoggedOut.into(), Instant::now());
     while outbox.is_behind() {
         assert!(outbox.flush(&sink), "a sink that takes all");
     }
-    outbox.flush(&sink);
+    outbox.advance(&sink, Instant::now());
     peer.decrypt(&sink.taken.borrow());
     assert!(peer.received == stream, "not all has come");
-    assert!(peer.has_heard_goodbye && outbox.is_shut() && outbox.is_settled());
+    assert!(peer.has_heard_goodbye && !outbox.is_behind());
+    assert_eq!(outbox.close_state().phase(), Phase::HalfClosed);
     assert_eq!(peer.fed, sink.taken.borrow().len(), "half a record");
     check_decided(&mut outbox, &mut riding, stream.len());
     assert_eq!(riding, []);
@@ -191,9 +193,9 @@ fn check(events: &[Event], steps: &[Step]) {
 
 /// A receipt says 1 only if the peer has all of the message.
 fn check_decided(outbox: &mut Outbox, riding: &mut VecDeque<(u64, usize)>, received: usize) {
-    for (receipt, verdict) in outbox.take_decided() {
+    for (receipt, result) in outbox.take_decided() {
         let (ticket, end) = riding.pop_front().expect("a receipt that was given");
-        assert_eq!((Receipt::ticket(&receipt), verdict), (ticket, Ok(())));
+        assert_eq!((Receipt::ticket(&receipt), result), (ticket, Ok(())));
         assert!(end <= received, "its message has not come");
     }
 }

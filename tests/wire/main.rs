@@ -18,6 +18,7 @@
 
 mod accounts;
 mod bytes;
+mod closing;
 mod commands;
 mod framing;
 #[path = "../harness/mod.rs"]

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
 
-use chatd::chat::bans::Banned;
 use chatd::server::{Moderator, Refusal};
-use chatd::transport::EndReason;
+use chatd::storage::bans::Banned;
+use chatd::transport::CloseReason;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -116,7 +116,7 @@ fn who_is_muted_can_listen_but_not_speak_in_any_way_to_connect() {
     for (friend, way) in friends.iter_mut().zip(Way::ALL) {
         let name = friend_name(way);
         let outcome = moderator.mute(&name.to_uppercase()).unwrap();
-        assert!(outcome.has_changed && outcome.is_online && !outcome.is_everybody);
+        assert!(outcome.has_changed && outcome.is_online && !outcome.is_everybody_muted);
         assert!(!moderator.mute(&name).unwrap().has_changed);
         expect_muted(friend);
         anna.write_to(&name, "hush");
@@ -156,7 +156,7 @@ fn a_name_stays_muted_when_it_comes_back_and_when_all_others_may_speak_again() {
         expect_muted(client);
     }
     let outcome = moderator.unmute("Carol").unwrap();
-    assert!(!outcome.has_changed && outcome.is_everybody);
+    assert!(!outcome.has_changed && outcome.is_everybody_muted);
     expect_muted(&mut carol);
     assert!(moderator.unmute_everybody().unwrap());
     assert!(!moderator.unmute_everybody().unwrap());
@@ -336,7 +336,7 @@ fn who_is_kicked_reads_why_last_and_the_others_see_it_go() {
         anna.expect(left(name));
     }
     let stats = moderator.stats().unwrap();
-    assert_eq!(stats.ended(EndReason::Kicked), 4);
+    assert_eq!(stats.closed(CloseReason::Kicked), 4);
 }
 
 #[test]
@@ -726,13 +726,13 @@ fn what_happens_is_counted_for_those_who_are_there_and_those_who_left() {
     let start = Instant::now();
     let two = loop {
         let stats = moderator.stats().unwrap();
-        if stats.ended(EndReason::BadInput) == 1 && stats.traffic.sent > one.traffic.sent {
+        if stats.closed(CloseReason::BadInput) == 1 && stats.traffic.sent > one.traffic.sent {
             break stats;
         }
         assert!(start.elapsed() < PATIENCE, "{stats}");
     };
     assert_eq!((two.online, two.logins, two.traffic.messages), (0, 1, 1));
-    assert_eq!(two.ended(EndReason::LoggedOut), 1);
+    assert_eq!(two.closed(CloseReason::LoggedOut), 1);
     let since = two.since(&one);
     assert_eq!((since.logins, since.traffic.messages), (0, 0));
     assert!(since.traffic.received >= 2);

@@ -1,19 +1,19 @@
 //! The teacher's console: lines in, sentences out. All that it does, [`Moderator`] does.
 
-mod command;
+mod console_command;
 mod lines;
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 use std::time::SystemTime;
 
-use self::command::{Command, VERBS, Whom, nearest, parse};
+use self::console_command::{ConsoleCommand, VERBS, Whom, nearest, parse};
 use self::lines::{Lines, Typed};
-use super::Handle;
-use super::logging::Printable;
-use super::moderator::{BanOutcome, Moderator, Refusal, Room, User, listed};
-use crate::chat::bans::{Ban, Banned};
-use crate::chat::moderation::Muted;
+use super::handle::Handle;
+use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
+use crate::chat::moderation::RuleChange;
+use crate::storage::bans::{Ban, Banned};
+use crate::wire::Printable;
 
 /// What the console says first.
 const WELCOME: &str = "Type help and Enter to see what you can do here.";
@@ -81,7 +81,7 @@ impl<W: Write> Console<'_, W> {
         }
         match parse(line) {
             Ok(None) => {}
-            Ok(Some(Command::Quit)) => {
+            Ok(Some(ConsoleCommand::Quit)) => {
                 self.handle.stop();
                 self.tell("The server stops.");
                 return false;
@@ -103,20 +103,20 @@ impl<W: Write> Console<'_, W> {
     }
 
     /// Carries out a command, and returns what is to be said about it.
-    fn obey(&mut self, command: Command) -> Result<String, Refusal> {
+    fn obey(&mut self, command: ConsoleCommand) -> Result<String, Refusal> {
         let moderator = self.moderator;
         Ok(match command {
-            Command::Who => self.who(&moderator.room()?),
-            Command::Say(text) => {
+            ConsoleCommand::Who => self.who(&moderator.room()?),
+            ConsoleCommand::Say(text) => {
                 moderator.say(&text)?;
                 "Said to everybody.".to_owned()
             }
-            Command::Mute(Whom::All) => match moderator.mute_everybody()? {
+            ConsoleCommand::Mute(Whom::All) => match moderator.mute_everybody()? {
                 true => "Everybody is muted. They can read, but not write; unmute all ends it."
                     .to_owned(),
                 false => "Everybody was muted already.".to_owned(),
             },
-            Command::Unmute(Whom::All) => {
+            ConsoleCommand::Unmute(Whom::All) => {
                 let has_changed = moderator.unmute_everybody()?;
                 let muted = moderator.room()?.muted;
                 let start = match has_changed {
@@ -128,46 +128,46 @@ impl<W: Write> Console<'_, W> {
                     false => format!("{start}, but these are muted by name: {}.", listed(&muted)),
                 }
             }
-            Command::Mute(Whom::Name(name)) => self.muted(moderator.mute(&name)?)?,
-            Command::Unmute(Whom::Name(name)) => unmuted(&moderator.unmute(&name)?),
-            Command::Lock => match moderator.lock()? {
+            ConsoleCommand::Mute(Whom::Name(name)) => self.muted(moderator.mute(&name)?)?,
+            ConsoleCommand::Unmute(Whom::Name(name)) => unmuted(&moderator.unmute(&name)?),
+            ConsoleCommand::Lock => match moderator.lock()? {
                 true => "Nobody new can log in; who is online stays. unlock ends it.".to_owned(),
                 false => "It was locked already.".to_owned(),
             },
-            Command::Unlock => match moderator.unlock()? {
+            ConsoleCommand::Unlock => match moderator.unlock()? {
                 true => "Everybody can log in again.".to_owned(),
                 false => "It was not locked.".to_owned(),
             },
-            Command::Kick(name, why) => match moderator.kick(&name, why.as_deref()) {
+            ConsoleCommand::Kick(name, why) => match moderator.kick(&name, why.as_deref()) {
                 Ok(name) => {
                     format!("{name} is kicked, but may come back; ban {name} would prevent that.")
                 }
                 Err(Refusal::NotOnline(name)) => self.not_online(&name)?,
                 Err(refusal) => return Err(refusal),
             },
-            Command::Ban(banned) => self.ban(banned, false)?,
-            Command::Unban(banned) => {
+            ConsoleCommand::Ban(banned) => self.ban(banned, false)?,
+            ConsoleCommand::Unban(banned) => {
                 let saved = moderator.unban(&banned)?;
                 format!("{banned} is no longer banned.{}", remark_on(&saved))
             }
-            Command::Bans => self.bans(&moderator.bans()?),
-            Command::Forget(name) => match moderator.forget(&name)? {
+            ConsoleCommand::Bans => self.bans(&moderator.bans()?),
+            ConsoleCommand::Forget(name) => match moderator.forget(&name)? {
                 true => format!(
                     "The account {name} is removed. {name} is online and stays so; nobody else can register the name meanwhile."
                 ),
                 false => format!("The account {name} is removed; the name can be registered anew."),
             },
-            Command::Stats => {
+            ConsoleCommand::Stats => {
                 let stats = moderator.stats()?;
                 format!("Since {}: {stats}.", self.clock_of(stats.started))
             }
-            Command::Help => help(),
-            Command::Quit => String::new(),
+            ConsoleCommand::Help => help(),
+            ConsoleCommand::Quit => String::new(),
         })
     }
 
-    fn muted(&self, outcome: Muted) -> Result<String, Refusal> {
-        let Muted {
+    fn muted(&self, outcome: RuleChange) -> Result<String, Refusal> {
+        let RuleChange {
             name,
             has_changed,
             is_online,
@@ -175,7 +175,7 @@ impl<W: Write> Console<'_, W> {
         } = outcome;
         Ok(match (is_online, has_changed) {
             (false, _) => format!(
-                "{} Whoever comes by this name is muted.",
+                "{} A user who comes by this name is muted.",
                 self.not_online(&name)?
             ),
             (true, true) => format!("{name} is muted; unmute {name} ends it."),
@@ -238,7 +238,7 @@ impl<W: Write> Console<'_, W> {
         Ok(text + &remark_on(&saved))
     }
 
-    fn who(&self, room: &Room) -> String {
+    fn who(&self, room: &RoomStatus) -> String {
         let mut text = match room.users.as_slice() {
             [] => "Nobody is online.\n".to_owned(),
             users => self.table(users),
@@ -301,9 +301,9 @@ impl<W: Write> Console<'_, W> {
     }
 }
 
-fn unmuted(outcome: &Muted) -> String {
+fn unmuted(outcome: &RuleChange) -> String {
     let name = &outcome.name;
-    match (outcome.has_changed, outcome.is_everybody) {
+    match (outcome.has_changed, outcome.is_everybody_muted) {
         (true, false) => format!("{name} may write again."),
         (true, true) => format!(
             "{name} is no longer muted by name, but everybody is muted; unmute all ends that."

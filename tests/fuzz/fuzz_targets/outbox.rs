@@ -6,7 +6,7 @@
 #[allow(dead_code, reason = "each target uses one oracle")]
 mod oracle;
 
-use chatd::wire::frame::Framing;
+use chatd::wire::Framing;
 use libfuzzer_sys::fuzz_target;
 
 use oracle::outbox::{Event, Step, check};
@@ -28,20 +28,22 @@ fn event([kind, detail]: [u8; 2]) -> Event {
         },
         4 | 5 => Event::PushAlone { size: size(detail) },
         6 => Event::Flush,
-        7 => Event::Hold,
-        8 => Event::Release,
+        7 => Event::Cork,
+        8 => Event::Uncork,
         9 => Event::Owe { friend: detail },
-        10 => Event::Settle {
+        10 => Event::Resolve {
             ticket: detail >> 1,
             is_delivered: detail & 1 == 1,
         },
         11 => Event::Enforce,
-        12 => Event::AllowMore {
+        12 => Event::RaiseLimit {
             bytes: size(detail),
         },
-        13 if detail == 0 => Event::End,
-        14 if detail == 0 => Event::Finish,
-        15 if detail == 0 => Event::SettleAll,
+        13 if detail == 0 => Event::Close,
+        14 if detail < 2 => Event::Drain {
+            has_last_line: detail == 1,
+        },
+        15 if detail == 0 => Event::ResolveAll,
         _ => Event::Flush,
     }
 }

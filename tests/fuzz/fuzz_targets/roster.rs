@@ -26,7 +26,7 @@ fuzz_target!(|input: &[u8]| {
                 4 => Event::Say { lines: detail },
                 5 => Event::Write { name: detail },
                 6 => Event::Flush,
-                _ if detail == 0 => Event::Dissolve,
+                _ if detail == 0 => Event::Clear,
                 _ => Event::Say { lines: detail },
             }
         })

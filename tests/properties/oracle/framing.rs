@@ -1,9 +1,8 @@
-//! Frames and requests, judged by `serde_json`'s own parsers.
+//! Frames and commands, judged by `serde_json`'s own parsers.
 
-use chatd::wire::command::{Field, Request};
-use chatd::wire::message::{ClientMessage, ServerMessage};
+use chatd::wire::framing::detect;
 use chatd::wire::scanner::MAX_NESTING;
-use chatd::wire::{FrameError, FrameReader};
+use chatd::wire::{ClientMessage, Command, Field, FrameError, FrameReader, Framing, ServerMessage};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -19,12 +18,16 @@ pub struct Outcome {
     pub end: Result<bool, FrameError>,
 }
 
-/// Feeds `stream` to a reader in pieces that end at `cuts`, and takes frames whenever there are any.
+/// Feeds `stream` to a reader that detects the framing. The rest is as with [`read_with`].
 pub fn read(stream: &[u8], cuts: &[usize], limit: usize) -> Outcome {
+    read_with(FrameReader::detecting(), stream, cuts, limit)
+}
+
+/// Feeds `stream` to `reader` in pieces that end at `cuts`, and takes frames whenever there are any.
+fn read_with(mut reader: FrameReader, stream: &[u8], cuts: &[usize], limit: usize) -> Outcome {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| (*cut).min(stream.len())).collect();
     cuts.push(stream.len());
     cuts.sort_unstable();
-    let mut reader = FrameReader::new();
     let mut frames = Vec::new();
     let mut next = 0;
     for cut in cuts {
@@ -130,7 +133,7 @@ pub fn check_stream(stream: &[u8], cuts: &[usize]) {
     let mut frames = outcome.frames.iter();
     loop {
         let frame = frames.next();
-        // What is no request ends the connection: the stream is not read further.
+        // What is no command ends the connection: the stream is not read further.
         let accepted = frame.filter(|frame| parse(frame));
         match values.next() {
             Some(Ok(value)) => {
@@ -207,11 +210,15 @@ pub fn check_prefixed(bodies: &[Vec<u8>], cuts: &[usize]) {
     assert_eq!((frames.next(), outcome.end), (None, Ok(false)));
 }
 
-/// Checks any bytes at all, in whichever framing they choose: cuts make no difference, no frame passes the limit,
-/// and whatever is accepted is good JSON.
+/// Checks any bytes at all, in whichever framing they choose: cuts make no difference, nor does it if the reader was
+/// told the framing, no frame passes the limit, and whatever is accepted is good JSON.
 pub fn check_bytes(stream: &[u8], cuts: &[usize], limit: usize) {
     let outcome = read(stream, &[], limit);
     check_cuts(stream, cuts, limit, &outcome);
+    if let Ok(Some((framing, skipped))) = detect(stream) {
+        let told = read_with(FrameReader::new(framing), &stream[skipped..], &[], limit);
+        assert_eq!(told, outcome, "{framing:?}");
+    }
     for frame in &outcome.frames {
         assert!(frame.len() <= limit, "{} bytes", frame.len());
         if !parse(frame) {
@@ -223,24 +230,24 @@ pub fn check_bytes(stream: &[u8], cuts: &[usize], limit: usize) {
     }
 }
 
-/// Whether a frame is a request, which is checked against what `serde_json` reads in it.
+/// Whether a frame is a command, which is checked against what `serde_json` reads in it.
 fn parse(frame: &str) -> bool {
-    let parsed = Request::parse(frame);
-    if let (Ok(request), Ok(value)) = (&parsed, serde_json::from_str::<Value>(frame)) {
-        assert_eq!(request, &request_in(&value), "{frame}");
+    let parsed = Command::parse(frame);
+    if let (Ok(command), Ok(value)) = (&parsed, serde_json::from_str::<Value>(frame)) {
+        assert_eq!(command, &command_in(&value), "{frame}");
     }
     parsed.is_ok()
 }
 
 /// What an object asks for.
-fn request_in(object: &Value) -> Request<'_> {
+fn command_in(object: &Value) -> Command<'_> {
     let field = |key| match object.get(key) {
         None | Some(Value::Null) => Field::Absent,
         Some(Value::String(text)) => Field::Text(text.into()),
         Some(_) => Field::Other,
     };
     let number = match object.get("Command") {
-        None => return Request::Missing,
+        None => return Command::Missing,
         Some(Value::String(text)) => match text.as_bytes() {
             [ones] if ones.is_ascii_digit() => text.parse().ok(),
             [tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit() => text.parse().ok(),
@@ -249,38 +256,38 @@ fn request_in(object: &Value) -> Request<'_> {
         Some(other) => other.as_u64(),
     };
     match number {
-        Some(1) => Request::Login {
+        Some(1) => Command::Login {
             name: field("Name"),
             password: field("Password"),
         },
-        Some(2) => Request::Register {
+        Some(2) => Command::Register {
             name: field("Name"),
             password: field("Password"),
         },
-        Some(3) => Request::Logout,
-        Some(4) => Request::Private {
+        Some(3) => Command::Logout,
+        Some(4) => Command::Private {
             friend: field("FriendName"),
             message: field("Message"),
         },
-        Some(5) => Request::Room {
+        Some(5) => Command::Room {
             message: field("Message"),
         },
-        Some(14) => Request::HeartbeatAnswer,
-        _ => Request::Unknown,
+        Some(14) => Command::HeartbeatAnswer,
+        _ => Command::Unknown,
     }
 }
 
-/// Checks any text as a request: if it is one, whatever the server would relay of it reads back the same, and it is
+/// Checks any text as a command: if it is one, whatever the server would relay of it reads back the same, and it is
 /// what a client would have to send for it.
-pub fn check_request(text: &str) {
+pub fn check_command(text: &str) {
     if !parse(text) {
         return;
     }
-    let Ok(request) = Request::parse(text) else {
+    let Ok(command) = Command::parse(text) else {
         return;
     };
-    match request {
-        Request::Room { message } => {
+    match command {
+        Command::Room { message } => {
             let Some(message) = message.text() else {
                 return;
             };
@@ -291,7 +298,7 @@ pub fn check_request(text: &str) {
             let message = message.into();
             check_sent(&ClientMessage::Room { message });
         }
-        Request::Private { friend, message } => {
+        Command::Private { friend, message } => {
             let friend = friend.text().unwrap_or_default();
             check_relayed(&ServerMessage::receipt(friend, Ok(())));
             check_relayed(&ServerMessage::receipt(friend, Err(friend)));
@@ -307,15 +314,15 @@ pub fn check_request(text: &str) {
                 message: message.into(),
             });
         }
-        Request::Login { name, password } => check_sent(&ClientMessage::Login {
+        Command::Login { name, password } => check_sent(&ClientMessage::Login {
             name: name.text().unwrap_or_default().into(),
             password: password.text().map(Into::into),
         }),
-        Request::Register { name, password } => check_sent(&ClientMessage::Register {
+        Command::Register { name, password } => check_sent(&ClientMessage::Register {
             name: name.text().unwrap_or_default().into(),
             password: password.text().unwrap_or_default().into(),
         }),
-        Request::Logout | Request::HeartbeatAnswer | Request::Unknown | Request::Missing => {}
+        Command::Logout | Command::HeartbeatAnswer | Command::Unknown | Command::Missing => {}
     }
 }
 
@@ -327,16 +334,16 @@ fn check_relayed(message: &ServerMessage<'_>) {
     assert_eq!(&back, message);
 }
 
-/// Checks that a message is one line that the server reads as the same request.
+/// Checks that a message is one line that the server reads as the same command.
 fn check_sent(message: &ClientMessage<'_>) {
     let line = message.to_line();
     check_line(&line);
     let outcome = read(&line, &[], LIMIT);
     assert_eq!((outcome.frames.len(), outcome.end), (1, Ok(false)));
-    let request = Request::parse(&outcome.frames[0]).expect("a request");
+    let command = Command::parse(&outcome.frames[0]).expect("a command");
     let text = |field: &Field<'_>| field.text().map(str::to_owned);
-    match (message, &request) {
-        (ClientMessage::Room { message }, Request::Room { message: read }) => {
+    match (message, &command) {
+        (ClientMessage::Room { message }, Command::Room { message: read }) => {
             assert_eq!(text(read).as_deref(), Some(&**message));
         }
         (
@@ -344,7 +351,7 @@ fn check_sent(message: &ClientMessage<'_>) {
                 friend_name,
                 message,
             },
-            Request::Private {
+            Command::Private {
                 friend,
                 message: read,
             },
@@ -354,7 +361,7 @@ fn check_sent(message: &ClientMessage<'_>) {
         }
         (
             ClientMessage::Login { name, password },
-            Request::Login {
+            Command::Login {
                 name: read,
                 password: read_password,
             },
@@ -364,7 +371,7 @@ fn check_sent(message: &ClientMessage<'_>) {
         }
         (
             ClientMessage::Register { name, password },
-            Request::Register {
+            Command::Register {
                 name: read,
                 password: read_password,
             },
@@ -372,7 +379,7 @@ fn check_sent(message: &ClientMessage<'_>) {
             assert_eq!(text(read).as_deref(), Some(&**name));
             assert_eq!(text(read_password).as_deref(), Some(&**password));
         }
-        _ => panic!("{message:?} is read as {request:?}"),
+        _ => panic!("{message:?} is read as {command:?}"),
     }
 }
 
@@ -382,4 +389,12 @@ fn check_line(line: &[u8]) {
     let body = &line[..line.len() - 1];
     let value: &RawValue = serde_json::from_slice(body).expect("JSON");
     assert_eq!(value.get().as_bytes(), body);
+    for framing in [Framing::Stream, Framing::Prefixed] {
+        let reader = FrameReader::new(framing);
+        let read = read_with(reader, &framing.encode(line), &[], usize::MAX);
+        assert_eq!(
+            (read.frames, read.end),
+            (vec![value.get().to_owned()], Ok(false))
+        );
+    }
 }

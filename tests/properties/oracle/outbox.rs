@@ -1,21 +1,19 @@
-//! The outbox and the ledger, beside a model of what must have been sent.
+//! The outbox and the pending receipts, beside a model of what must have been sent.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice};
-use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
-use chatd::transport::batch::Batch;
-use chatd::transport::connection::Parts;
-use chatd::transport::ledger::{Ledger, Verdict};
+use chatd::transport::close_state::Phase;
 use chatd::transport::outbox::Outbox;
+use chatd::transport::pending_receipts::PendingReceipts;
+use chatd::transport::receipt::{DeliveryResult, ReceiptOwner};
 use chatd::transport::socket::Sink;
-use chatd::transport::{Connection, EndReason, Receipt};
-use chatd::wire::frame::Framing;
-use chatd::wire::message::{Line, ServerMessage, prefix_lines};
-use chatd::wire::name::NameKey;
+use chatd::transport::{Batch, CloseCause, CloseReason, Receipt};
+use chatd::wire::{Framing, Lines, NameKey, ServerMessage};
 
 /// What a queued chunk is documented to cost beyond its bytes.
 const CHUNK_OVERHEAD: usize = 128;
@@ -37,23 +35,23 @@ pub enum Event {
     /// What waits is tried again.
     Flush,
     /// Receipts wait for what comes next.
-    Hold,
+    Cork,
     /// They wait no more.
-    Release,
+    Uncork,
     /// The outbox is owed a receipt.
     Owe { friend: u8 },
     /// One of the receipts owed is decided, perhaps not for the first time.
-    Settle { ticket: u8, is_delivered: bool },
+    Resolve { ticket: u8, is_delivered: bool },
     /// All that are owed are decided.
-    SettleAll,
+    ResolveAll,
     /// The limit is looked at.
     Enforce,
     /// More may wait.
-    AllowMore { bytes: u16 },
-    /// Nothing more is taken.
-    Finish,
-    /// The connection ends.
-    End,
+    RaiseLimit { bytes: u16 },
+    /// The connection is drained: once no receipt is owed, a last line is queued, if there is one, and nothing more is taken.
+    Drain { has_last_line: bool },
+    /// The connection is closed.
+    Close,
 }
 
 /// What the sink does with what it is offered.
@@ -79,11 +77,11 @@ pub struct Script {
     /// Since the last look: how many bytes were offered in each write, from which place in the stream.
     pub writes: RefCell<Vec<Range<usize>>>,
     /// The first failure.
-    failed: RefCell<Option<EndReason>>,
+    failed: RefCell<Option<CloseReason>>,
 }
 
 impl Sink for Script {
-    fn send_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         assert_eq!(*self.failed.borrow(), None, "a write after one that failed");
         let offered = slices
             .iter()
@@ -102,8 +100,8 @@ impl Sink for Script {
             Step::WouldBlock => return Err(io::ErrorKind::WouldBlock.into()),
             Step::Fail { is_dead } => {
                 let (kind, reason) = match is_dead {
-                    true => (io::ErrorKind::TimedOut, EndReason::Dead),
-                    false => (io::ErrorKind::ConnectionReset, EndReason::Lost),
+                    true => (io::ErrorKind::TimedOut, CloseReason::Unresponsive),
+                    false => (io::ErrorKind::ConnectionReset, CloseReason::ConnectionLost),
                 };
                 *self.failed.borrow_mut() = Some(reason);
                 return Err(kind.into());
@@ -114,33 +112,35 @@ impl Sink for Script {
     }
 }
 
-/// Receipts whose sender has gone: settling them does nothing, and what becomes of them can be watched.
+/// Receipts whose sender has gone: resolving them does nothing, and what becomes of them can be watched.
 pub fn receipts(friends: impl IntoIterator<Item = usize>) -> VecDeque<Receipt> {
-    let mut friends = friends.into_iter().peekable();
-    if friends.peek().is_none() {
-        return VecDeque::new();
-    }
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let peer = listener.local_addr().unwrap();
-    let (laggards, _) = crossbeam_channel::bounded(1);
-    let sender = Arc::new(Connection::new(Parts {
-        number: 0,
-        socket: TcpStream::connect(peer).unwrap(),
-        peer,
-        tls: None,
-        max_backlog: 0,
-        laggards,
-        place: Box::new(()),
-    }));
+    let nobody: Weak<dyn ReceiptOwner> = Weak::<Nobody>::new();
+    let mut tickets = 0..;
     friends
-        .map(|friend| sender.open_receipt(&NameKey::new(FRIENDS[friend]), FRIENDS[friend]))
+        .into_iter()
+        .zip(&mut tickets)
+        .map(|(friend, ticket)| Receipt::new(nobody.clone(), NameKey::new(FRIENDS[friend]), ticket))
         .collect()
 }
 
-/// A receipt's ticket, the friend as written, and what was decided.
-type Entry = (u64, &'static str, Option<Verdict>);
+/// A sender that is never there.
+struct Nobody;
 
-/// What a ledger should hold.
+impl ReceiptOwner for Nobody {
+    fn receive_result(
+        self: Arc<Self>,
+        _: &NameKey,
+        _: u64,
+        _: DeliveryResult,
+    ) -> Vec<(Receipt, DeliveryResult)> {
+        unreachable!("nobody is told");
+    }
+}
+
+/// A receipt's ticket, the friend as written, and what was decided.
+type Entry = (u64, &'static str, Option<DeliveryResult>);
+
+/// What receipts should be pending.
 #[derive(Debug, Default)]
 struct Owed {
     /// For each friend, the receipts that were not sent yet, in order.
@@ -163,25 +163,25 @@ impl Owed {
     }
 
     /// Decides one, and returns the lines that are due.
-    fn settle(&mut self, friend: &NameKey, ticket: u64, verdict: Verdict) -> Vec<Line> {
+    fn resolve(&mut self, friend: &NameKey, ticket: u64, result: DeliveryResult) -> Vec<Lines> {
         let mut due = Vec::new();
         let Some(entries) = self.friends.get_mut(friend) else {
             return due;
         };
         for entry in entries.iter_mut().filter(|entry| entry.0 == ticket) {
-            entry.2.get_or_insert(verdict);
+            entry.2.get_or_insert(result);
         }
-        while let Some((_, shown, Some(verdict))) = entries.front() {
-            due.push(ServerMessage::receipt(shown, *verdict).to_line());
+        while let Some((_, shown, Some(result))) = entries.front() {
+            due.push(ServerMessage::receipt(shown, *result).to_line());
             entries.pop_front();
         }
         due
     }
 
     /// Decides all, and returns the lines for each friend.
-    fn settle_all(&mut self, verdict: Verdict) -> Vec<Vec<Line>> {
+    fn resolve_all(&mut self, result: DeliveryResult) -> Vec<Vec<Lines>> {
         let line = |(_, shown, decided): Entry| {
-            ServerMessage::receipt(shown, decided.unwrap_or(verdict)).to_line()
+            ServerMessage::receipt(shown, decided.unwrap_or(result)).to_line()
         };
         std::mem::take(&mut self.friends)
             .into_values()
@@ -190,62 +190,62 @@ impl Owed {
     }
 }
 
-/// What can happen to a ledger.
+/// What can happen to pending receipts.
 #[derive(Clone, Copy, Debug)]
-pub enum LedgerEvent {
+pub enum PendingEvent {
     Open {
         friend: u8,
     },
     /// Any ticket that there ever was or will be next, for its own friend or another.
-    Settle {
+    Resolve {
         friend: u8,
         ticket: u8,
         is_delivered: bool,
     },
-    SettleAll,
+    ResolveAll,
 }
 
-const NO: Verdict = Err("no");
+const NO: DeliveryResult = Err("no");
 
-fn verdict(is_delivered: bool) -> Verdict {
+fn result(is_delivered: bool) -> DeliveryResult {
     if is_delivered { Ok(()) } else { NO }
 }
 
-/// Applies events to a ledger, and checks what it says.
-pub fn check_ledger(events: &[LedgerEvent]) {
-    let mut ledger = Ledger::default();
+/// Applies events to pending receipts, and checks what goes out.
+pub fn check_pending(events: &[PendingEvent]) {
+    let mut pending = PendingReceipts::default();
     let mut owed = Owed::default();
     for event in events {
         let mut lines = Vec::new();
         match *event {
-            LedgerEvent::Open { friend } => {
+            PendingEvent::Open { friend } => {
                 let friend = usize::from(friend) % FRIENDS.len();
-                let ticket = ledger.open(&NameKey::new(FRIENDS[friend]), FRIENDS[friend]);
+                let ticket = pending.open(&NameKey::new(FRIENDS[friend]), FRIENDS[friend]);
                 assert_eq!(ticket, owed.open(friend));
             }
-            LedgerEvent::Settle {
+            PendingEvent::Resolve {
                 friend,
                 ticket,
                 is_delivered,
             } => {
                 let friend = NameKey::new(FRIENDS[usize::from(friend) % FRIENDS.len()]);
                 let ticket = u64::from(ticket) % (owed.opened + 1);
-                let verdict = verdict(is_delivered);
-                ledger.settle(&friend, ticket, verdict, |line| lines.push(line));
-                assert_eq!(lines, owed.settle(&friend, ticket, verdict));
+                let result = result(is_delivered);
+                pending.resolve(&friend, ticket, result, |line| lines.push(line));
+                assert_eq!(lines, owed.resolve(&friend, ticket, result));
             }
-            LedgerEvent::SettleAll => {
-                ledger.settle_all(NO, |line| lines.push(line));
-                check_interleaving(&lines, owed.settle_all(NO));
+            PendingEvent::ResolveAll => {
+                pending.resolve_all(NO, |line| lines.push(line));
+                check_interleaving(&lines, owed.resolve_all(NO));
             }
         }
-        assert_eq!(ledger.owed(), owed.count());
+        assert_eq!(pending.owed(), owed.count());
     }
 }
 
 /// Checks that `lines` are those of all friends, each friend's in order.
-fn check_interleaving(lines: &[Line], friends: Vec<Vec<Line>>) {
-    let mut friends: Vec<VecDeque<Line>> = friends.into_iter().map(Into::into).collect();
+fn check_interleaving(lines: &[Lines], friends: Vec<Vec<Lines>>) {
+    let mut friends: Vec<VecDeque<Lines>> = friends.into_iter().map(Into::into).collect();
     for line in lines {
         let next = friends
             .iter_mut()
@@ -270,24 +270,21 @@ struct Model {
     unused: VecDeque<Receipt>,
     /// The tickets of those that ride in the stream, and where each one's message ends.
     riding: VecDeque<(u64, usize)>,
-    /// The outbox's own receipts, as its senders would hold them, with each one's place in `owed`.
-    twins: Vec<Receipt>,
-    unopened: VecDeque<Receipt>,
+    /// The outbox's own receipts: the friend and the ticket of each.
+    twins: Vec<(NameKey, u64)>,
     owed: Owed,
     limit: usize,
-    /// Whether receipts are held back. What waits is then nothing but them.
-    is_holding: bool,
-    is_finishing: bool,
-    is_shut: bool,
-    ended: Option<EndReason>,
+    /// Whether receipts are corked. What waits is then nothing but them.
+    is_corked: bool,
+    /// The last line, if the connection is draining.
+    last_line: Option<Lines>,
+    phase: Phase,
+    /// Why it ends, if it does.
+    reason: Option<CloseReason>,
 }
 
 /// Applies events to an outbox over a sink that follows `steps`, and checks after each what was sent.
 pub fn check(framing: Framing, limit: usize, events: &[Event], steps: &[Step]) {
-    let friends = events.iter().filter_map(|event| match event {
-        Event::Owe { friend } => Some(usize::from(*friend) % FRIENDS.len()),
-        _ => None,
-    });
     let pushes = events
         .iter()
         .filter(|event| matches!(event, Event::Push { .. }));
@@ -303,13 +300,12 @@ pub fn check(framing: Framing, limit: usize, events: &[Event], steps: &[Step]) {
         unused: receipts(pushes.map(|_| 0)),
         riding: VecDeque::new(),
         twins: Vec::new(),
-        unopened: receipts(friends),
         owed: Owed::default(),
         limit,
-        is_holding: false,
-        is_finishing: false,
-        is_shut: false,
-        ended: None,
+        is_corked: false,
+        last_line: None,
+        phase: Phase::Open,
+        reason: None,
     };
     model.sink.steps.borrow_mut().extend(steps);
     for event in events {
@@ -318,23 +314,39 @@ pub fn check(framing: Framing, limit: usize, events: &[Event], steps: &[Step]) {
     }
     // Once the sink takes everything, everything goes out.
     model.sink.steps.borrow_mut().clear();
-    model.apply(Event::Finish);
-    model.check();
+    for event in [
+        Event::ResolveAll,
+        Event::Drain {
+            has_last_line: true,
+        },
+    ] {
+        model.apply(event);
+        model.check();
+    }
     for _ in 0..1 + model.stream.len() / (256 << 10) {
         model.apply(Event::Flush);
         model.check();
     }
-    if model.ended.is_none() {
-        assert!(model.outbox.is_shut() && model.riding.is_empty());
+    if model.phase != Phase::Closed {
+        assert_eq!(model.phase, Phase::HalfClosed);
+        assert!(model.riding.is_empty());
         assert_eq!(*model.sink.taken.borrow(), model.stream);
     }
-    model.apply(Event::End);
+    model.apply(Event::Close);
     model.check();
-    model.clear();
+    model.discard();
 }
+
+/// The words of a last line.
+const LAST_WORDS: &str = "that is all";
 
 impl Model {
     fn apply(&mut self, event: Event) {
+        self.apply_alone(event);
+        self.advance();
+    }
+
+    fn apply_alone(&mut self, event: Event) {
         match event {
             Event::Push {
                 sizes,
@@ -351,7 +363,7 @@ impl Model {
                 }
                 let receipt = self.unused.pop_front().filter(|_| has_receipt);
                 let ticket = receipt.as_ref().map(Receipt::ticket);
-                let lines = batch.bytes()[from..].to_vec();
+                let lines = batch.lines()[from..].to_vec();
                 self.push(lines, false, ticket, |outbox, sink| {
                     outbox.push(sink, &batch, from, receipt);
                 });
@@ -363,70 +375,95 @@ impl Model {
                 });
             }
             Event::Flush => self.flush(Outbox::flush),
-            Event::Hold => {
-                self.outbox.hold();
-                self.is_holding = !self.is_behind();
+            Event::Cork => {
+                self.outbox.cork();
+                self.is_corked = !self.is_behind();
             }
-            Event::Release => self.release(),
-            Event::Finish => {
-                let was_open = !self.is_finishing;
-                self.is_finishing = true;
-                if was_open {
-                    self.flush(|outbox, sink| {
-                        let before = sink.taken.borrow().len();
-                        outbox.finish(sink);
-                        sink.taken.borrow().len() > before
-                    });
-                } else {
-                    self.outbox.finish(&self.sink);
-                    assert_eq!(self.take_writes(), []);
+            Event::Uncork => self.uncork(),
+            Event::Drain { has_last_line } => {
+                let words = if has_last_line { LAST_WORDS } else { "" };
+                let cause = CloseCause::new(CloseReason::LoggedOut, words);
+                self.outbox.drain(cause, Instant::now());
+                if self.phase == Phase::Open {
+                    self.phase = Phase::Draining;
+                    self.reason = Some(CloseReason::LoggedOut);
+                    self.last_line = has_last_line.then(|| ServerMessage::notice(words).to_line());
                 }
             }
             Event::Owe { friend } => {
                 let friend = usize::from(friend) % FRIENDS.len();
                 let ticket = self
                     .outbox
-                    .ledger()
-                    .open(&NameKey::new(FRIENDS[friend]), FRIENDS[friend]);
+                    .open_receipt(&NameKey::new(FRIENDS[friend]), FRIENDS[friend]);
                 assert_eq!(ticket, self.owed.open(friend));
-                self.twins.extend(self.unopened.pop_front());
+                self.twins.push((NameKey::new(FRIENDS[friend]), ticket));
             }
-            Event::Settle {
+            Event::Resolve {
                 ticket,
                 is_delivered,
-            } => self.settle(ticket.into(), verdict(is_delivered)),
-            Event::SettleAll => self.settle_all(),
+            } => self.resolve(ticket.into(), result(is_delivered)),
+            Event::ResolveAll => self.resolve_all(),
             Event::Enforce => {
                 self.outbox.enforce_limit();
                 if self.is_behind() && self.cost() > self.limit {
-                    self.ended.get_or_insert(EndReason::Slow);
+                    self.close(CloseReason::SlowConsumer);
                 }
             }
-            Event::AllowMore { bytes } => {
-                self.outbox.allow_more(bytes.into());
+            Event::RaiseLimit { bytes } => {
+                self.outbox.raise_limit(bytes.into());
                 self.limit += usize::from(bytes);
             }
-            Event::End => {
-                self.outbox.end(EndReason::Closed);
-                self.ended.get_or_insert(EndReason::Closed);
+            Event::Close => {
+                self.outbox.close(CloseReason::ClosedByClient);
+                self.close(CloseReason::ClosedByClient);
             }
         }
     }
 
-    /// Throws away what was not sent, which settles every receipt.
-    fn clear(&mut self) {
-        self.outbox.clear();
+    fn close(&mut self, reason: CloseReason) {
+        self.phase = Phase::Closed;
+        self.reason.get_or_insert(reason);
+    }
+
+    fn takes_output(&self) -> bool {
+        self.phase <= Phase::Draining
+    }
+
+    /// Goes on with a drain, as a connection does after each event.
+    fn advance(&mut self) {
+        let now = Instant::now();
+        if self.phase == Phase::Draining && self.owed.count() == 0 {
+            match self.last_line.take() {
+                Some(line) => {
+                    self.push(line, false, None, |outbox, sink| outbox.advance(sink, now))
+                }
+                None => self.uncork_by(|outbox, sink| outbox.advance(sink, now)),
+            }
+            if self.phase == Phase::Draining {
+                self.phase = Phase::Flushing;
+            }
+        } else {
+            self.outbox.advance(&self.sink, now);
+            assert_eq!(self.take_writes(), []);
+        }
+        if self.phase == Phase::Flushing && self.chunks.is_empty() {
+            self.phase = Phase::HalfClosed;
+        }
+    }
+
+    /// Throws away what was not sent, which decides every receipt.
+    fn discard(&mut self) {
+        self.outbox.discard();
         let decided = self.outbox.take_decided();
         let refused: Vec<u64> = decided
             .iter()
-            .map(|(receipt, verdict)| {
-                assert!(verdict.is_err(), "{receipt:?} was not sent");
+            .map(|(receipt, result)| {
+                assert!(result.is_err(), "{receipt:?} was not sent");
                 receipt.ticket()
             })
             .collect();
         let riding: Vec<u64> = self.riding.drain(..).map(|(ticket, _)| ticket).collect();
         assert_eq!(refused, riding);
-        assert!(self.outbox.is_settled());
     }
 
     /// What waits, and what it costs.
@@ -436,43 +473,47 @@ impl Model {
     }
 
     fn is_behind(&self) -> bool {
-        !self.chunks.is_empty() && !self.is_holding && self.ended.is_none()
+        !self.chunks.is_empty() && !self.is_corked && self.phase != Phase::Closed
     }
 
-    fn has_held(&self) -> bool {
-        self.is_holding && !self.chunks.is_empty()
+    fn has_corked(&self) -> bool {
+        self.is_corked && !self.chunks.is_empty()
     }
 
-    /// Sends what was held back, in writes as for a flush, or does nothing.
-    fn release(&mut self) {
-        assert_eq!(self.outbox.has_held(), self.has_held());
-        if self.has_held() {
+    /// Sends what was corked, in writes as for a flush, or does nothing.
+    fn uncork(&mut self) {
+        assert_eq!(self.outbox.has_corked(), self.has_corked());
+        self.uncork_by(|outbox, sink| outbox.uncork(sink));
+    }
+
+    fn uncork_by(&mut self, uncork: impl FnOnce(&mut Outbox, &Script)) {
+        if self.has_corked() {
             self.flush(|outbox, sink| {
                 let before = sink.taken.borrow().len();
-                outbox.release(sink);
+                uncork(outbox, sink);
                 sink.taken.borrow().len() > before
             });
         } else {
-            self.outbox.release(&self.sink);
+            uncork(&mut self.outbox, &self.sink);
             assert_eq!(self.take_writes(), []);
         }
-        self.is_holding = false;
+        self.is_corked = false;
     }
 
     fn take_writes(&self) -> Vec<Range<usize>> {
         std::mem::take(&mut *self.sink.writes.borrow_mut())
     }
 
-    /// Pushes lines: in one write if nothing waits, with what was held back, or in none if the sink is behind.
+    /// Pushes lines: in one write if nothing waits, with what was corked, or in none if the sink is behind.
     fn push(
         &mut self,
-        lines: Line,
+        lines: Lines,
         is_alone: bool,
         ticket: Option<u64>,
         push: impl FnOnce(&mut Outbox, &Script),
     ) {
-        let (was_behind, had_held) = (self.is_behind(), self.has_held());
-        let is_taken = !self.is_finishing && self.ended.is_none();
+        let (was_behind, had_corked) = (self.is_behind(), self.has_corked());
+        let is_taken = self.takes_output();
         let before = self.sink.taken.borrow().len();
         push(&mut self.outbox, &self.sink);
         let writes = self.take_writes();
@@ -480,8 +521,8 @@ impl Model {
             assert_eq!(writes, []);
             if let Some(ticket) = ticket {
                 let refused = self.outbox.take_decided();
-                let (receipt, verdict) = refused.last().expect("the receipt");
-                assert_eq!((receipt.ticket(), verdict.is_err()), (ticket, true));
+                let (receipt, result) = refused.last().expect("the receipt");
+                assert_eq!((receipt.ticket(), result.is_err()), (ticket, true));
             }
             return;
         }
@@ -494,11 +535,11 @@ impl Model {
         self.riding.extend(ticket.map(|ticket| (ticket, end)));
         if was_behind {
             assert_eq!(writes, [], "a push to who is behind costs no write");
-        } else if had_held {
+        } else if had_corked {
             assert_eq!(
                 writes.first().map(|write| write.start),
                 Some(before),
-                "what was held back goes first"
+                "what was corked goes first"
             );
             self.check_alone(&writes);
         } else {
@@ -507,27 +548,25 @@ impl Model {
         self.note_failure();
         self.chunks.push_back(end);
         self.drop_sent();
-        self.is_holding &= self.chunks.is_empty() && !had_held;
+        self.is_corked &= self.chunks.is_empty() && !had_corked;
     }
 
-    fn framed(&self, lines: Line) -> Vec<u8> {
-        match self.framing {
-            Framing::Stream => lines,
-            Framing::Prefixed => prefix_lines(&lines),
-        }
+    fn framed(&self, lines: Lines) -> Vec<u8> {
+        self.framing.encode(&lines).into_owned()
     }
 
     fn note_failure(&mut self) {
-        if let Some(reason) = *self.sink.failed.borrow() {
-            self.ended.get_or_insert(reason);
+        let failed = *self.sink.failed.borrow();
+        if let Some(reason) = failed {
+            self.close(reason);
         }
     }
 
     fn flush(&mut self, flush: impl FnOnce(&mut Outbox, &Script) -> bool) {
         let before = self.sink.taken.borrow().len();
-        let was_behind = !self.chunks.is_empty() && self.ended.is_none();
+        let was_behind = !self.chunks.is_empty() && self.phase != Phase::Closed;
         let took = flush(&mut self.outbox, &self.sink);
-        self.is_holding = false;
+        self.is_corked = false;
         let taken = self.sink.taken.borrow().len();
         assert_eq!(took, taken > before);
         let writes = self.take_writes();
@@ -535,7 +574,6 @@ impl Model {
         self.check_alone(&writes);
         self.drop_sent();
         self.note_failure();
-        self.is_shut |= self.is_finishing && self.chunks.is_empty() && self.ended.is_none();
     }
 
     fn check_alone(&self, writes: &[Range<usize>]) {
@@ -556,40 +594,38 @@ impl Model {
         }
     }
 
-    fn settle(&mut self, ticket: usize, verdict: Verdict) {
+    fn resolve(&mut self, ticket: usize, result: DeliveryResult) {
         let Some(place) = ticket.checked_rem(self.twins.len()) else {
             return;
         };
         let twin = &self.twins[place];
-        let due = self.owed.settle(twin.friend(), twin.ticket(), verdict);
-        let twins = std::mem::take(&mut self.twins);
+        let (friend, ticket) = twin.clone();
+        let due = self.owed.resolve(&friend, ticket, result);
         self.push_each(due, |outbox, sink| {
-            outbox.settle(sink, &twins[place], verdict);
+            outbox.resolve(sink, &friend, ticket, result);
         });
-        self.twins = twins;
     }
 
-    fn settle_all(&mut self) {
-        self.release();
+    fn resolve_all(&mut self) {
+        self.uncork();
         // In which order friends come is not promised, so the lines are looked for in what was sent.
-        let friends = self.owed.settle_all(NO);
-        let is_taken = !self.is_finishing && self.ended.is_none();
+        let friends = self.owed.resolve_all(NO);
+        let is_taken = self.takes_output();
         if friends.iter().filter(|lines| !lines.is_empty()).count() > 1 && is_taken {
             // A sink that takes everything shows them.
             self.apply_until_caught_up();
             let start = self.sink.taken.borrow().len();
-            if self.ended.is_some() {
-                self.outbox.settle_all(&self.sink, NO);
+            self.outbox.resolve_all(&self.sink, NO);
+            if self.phase == Phase::Closed {
                 return;
             }
-            self.outbox.settle_all(&self.sink, NO);
             self.take_writes();
             let sent = self.sink.taken.borrow()[start..].to_vec();
             self.stream.extend_from_slice(&sent);
             check_interleaving(&self.cut(&sent), friends);
         } else {
             self.push_each(friends.concat(), |outbox, sink| {
-                outbox.settle_all(sink, NO);
+                outbox.resolve_all(sink, NO);
             });
         }
     }
@@ -602,7 +638,7 @@ impl Model {
         }
     }
 
-    fn cut(&self, sent: &[u8]) -> Vec<Line> {
+    fn cut(&self, sent: &[u8]) -> Vec<Lines> {
         match self.framing {
             Framing::Stream => sent
                 .split_inclusive(|byte| *byte == b'\n')
@@ -621,28 +657,28 @@ impl Model {
         }
     }
 
-    /// Expects each line to be pushed by itself, or to be held back.
-    fn push_each(&mut self, lines: Vec<Line>, push: impl FnOnce(&mut Outbox, &Script)) {
-        let is_open = !self.is_finishing && self.ended.is_none();
+    /// Expects each line to be pushed by itself, or to be corked.
+    fn push_each(&mut self, lines: Vec<Lines>, push: impl FnOnce(&mut Outbox, &Script)) {
+        let takes_output = self.takes_output();
         push(&mut self.outbox, &self.sink);
         let mut writes: VecDeque<_> = self.take_writes().into();
         let failure = *self.sink.failed.borrow();
         let taken = self.sink.taken.borrow().len();
         for line in lines {
-            if !is_open || self.ended.is_some() {
+            if !takes_output || self.phase == Phase::Closed {
                 break;
             }
             let start = self.stream.len();
             self.stream.extend(self.framed(line));
             let end = self.stream.len();
-            if self.is_holding {
+            if self.is_corked {
                 self.chunks.push_back(end);
                 continue;
             }
             if self.chunks.is_empty() {
                 assert_eq!(writes.pop_front(), Some(start..end), "a write of its own");
-                if writes.is_empty() && failure.is_some() {
-                    self.ended = failure;
+                if let Some(reason) = failure.filter(|_| writes.is_empty()) {
+                    self.close(reason);
                 }
             }
             if taken < end {
@@ -653,26 +689,25 @@ impl Model {
     }
 
     fn check(&mut self) {
-        assert_eq!(self.outbox.ended(), self.ended);
+        let state = self.outbox.close_state();
+        assert_eq!(state.phase(), self.phase);
+        assert_eq!(state.cause().map(|cause| cause.reason), self.reason);
         let taken = self.sink.taken.borrow().len();
         assert!(
             self.stream.starts_with(&self.sink.taken.borrow()),
             "what was taken is not what was pushed"
         );
         assert_eq!(self.outbox.is_behind(), self.is_behind());
-        let is_settled = self.cost() == 0 && self.owed.count() == 0;
-        assert_eq!(self.outbox.is_settled(), is_settled);
         assert_eq!(taken == self.stream.len(), self.chunks.is_empty());
-        assert_eq!(self.outbox.is_shut(), self.is_shut);
         self.check_decided();
     }
 
     /// A receipt says 1 exactly when the last byte of its message was taken.
     fn check_decided(&mut self) {
         let taken = self.sink.taken.borrow().len();
-        for (receipt, verdict) in self.outbox.take_decided() {
+        for (receipt, result) in self.outbox.take_decided() {
             let (ticket, end) = self.riding.pop_front().expect("a receipt that was given");
-            assert_eq!((receipt.ticket(), verdict), (ticket, Ok(())));
+            assert_eq!((receipt.ticket(), result), (ticket, Ok(())));
             assert!(end <= taken, "its message was not all sent");
         }
         if let Some((ticket, end)) = self.riding.front() {
@@ -682,6 +717,6 @@ impl Model {
 }
 
 /// A line that differs from others, of about `size` bytes.
-pub fn line(number: usize, size: u16) -> Line {
+pub fn line(number: usize, size: u16) -> Lines {
     format!("{{\"{number}\":\"{}\"}}\n", "x".repeat(size.into())).into_bytes()
 }

@@ -6,9 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use chatd::chat::roster::{Member, Roster};
-use chatd::transport::batch::Batch;
-use chatd::wire::message::{Line, ServerMessage};
-use chatd::wire::name::NameKey;
+use chatd::transport::Batch;
+use chatd::wire::{Framing, Lines, NameKey, ServerMessage};
 use parking_lot::{Mutex, RwLock};
 
 /// Names, each in two spellings.
@@ -38,7 +37,7 @@ pub enum Event {
     /// The end of a batch.
     Flush,
     /// Everybody is forgotten.
-    Dissolve,
+    Clear,
 }
 
 type SessionMap = Arc<RwLock<HashMap<NameKey, Arc<Session>>>>;
@@ -52,7 +51,7 @@ struct Session {
     is_guest: bool,
     map: SessionMap,
     /// The 11, once it has come.
-    reply: Mutex<Option<Line>>,
+    reply: Mutex<Option<Lines>>,
     /// All broadcasts.
     lines: Mutex<Vec<u8>>,
 }
@@ -70,7 +69,7 @@ impl Member for Session {
         self.is_guest
     }
 
-    fn push_roster(&self, line: Line) {
+    fn push_roster(&self, line: Lines) {
         assert!(
             self.lines.lock().is_empty(),
             "the 11 comes before any broadcast"
@@ -84,15 +83,19 @@ impl Member for Session {
     }
 
     fn push(&self, batch: &Batch, from: usize) {
-        let bytes = &batch.bytes()[from..];
+        let bytes = &batch.lines()[from..];
         assert!(bytes.ends_with(b"\n"), "something, and whole lines");
         assert!(self.reply.lock().is_some(), "a broadcast before the 11");
-        assert_eq!(*batch.share(from), *bytes, "the form for queues");
+        let share = batch.share(Framing::Stream, from);
+        assert_eq!(share.bytes(), bytes, "the form as a stream");
+        assert_eq!(*share.to_shared(), *bytes, "the same for queues");
+        let share = batch.share(Framing::Prefixed, from);
         assert_eq!(
-            unprefixed(batch.prefixed(from).bytes()),
+            unprefixed(share.bytes()),
             bytes,
             "the form with length prefixes"
         );
+        assert_eq!(*share.to_shared(), *share.bytes(), "the same for queues");
         self.lines.lock().extend_from_slice(bytes);
     }
 }
@@ -174,7 +177,7 @@ pub fn check(events: &[Event]) {
     }
     model.apply(Event::Flush);
     model.check();
-    model.apply(Event::Dissolve);
+    model.apply(Event::Clear);
     model.check();
 }
 
@@ -205,7 +208,7 @@ impl Model {
             }
             Event::Write { name } => {
                 let key = NameKey::new(NAMES[usize::from(name) % NAMES.len()][0]);
-                let member = self.roster.bring_up_to_date(&key);
+                let member = self.roster.flush_member(&key);
                 match (member, self.online.get(&key)) {
                     (Some(member), Some(number)) => {
                         assert_eq!(member.number, *number, "whose name it is");
@@ -219,9 +222,9 @@ impl Model {
                 self.roster.flush();
                 self.everybody_is_due();
             }
-            Event::Dissolve => {
+            Event::Clear => {
                 let forgotten: Vec<_> = self.roster.members().cloned().collect();
-                self.roster.dissolve();
+                self.roster.clear();
                 self.everybody_is_due();
                 let mut forgotten: Vec<usize> =
                     forgotten.iter().map(|session| session.number).collect();

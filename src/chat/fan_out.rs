@@ -1,0 +1,178 @@
+//! The event queue and the thread at its other end, which sends broadcasts to everybody: the fan-out.
+//!
+//! The [room](Room) stands behind a mutex, so one thread at a time applies events. That is the [`FanOutThread`], or, while
+//! the room is calm, the thread of the connection that speaks, so that no other thread needs to wake up. The order in
+//! which events are applied is the one order of all broadcasts.
+
+use std::time::Duration;
+
+use super::event::Event;
+use super::room::Room;
+use super::session::Session;
+use crate::sync::channel::{
+    Receiver, Select, SendError, SendTimeoutError, Sender, TryRecvError, bounded,
+};
+use crate::sync::{AbortOnPanic, Arc, Instant, Mutex, yield_now};
+use crate::wire::Lines;
+
+/// Events that may wait. When there are more, the threads that post wait: the room's own pace holds back its speakers.
+pub const CHANNEL_CAPACITY: usize = 256;
+
+/// A batch ends when it has this many bytes, or a quarter of the largest backlog.
+const MAX_BATCH: usize = 256 << 10;
+
+/// A batch ends after this time, unless sending the last one took longer: gathering never takes more of the
+/// thread's time than sending.
+const MIN_GATHERING: Duration = Duration::from_millis(5);
+
+/// Where events are posted. All connections share it.
+#[derive(Debug)]
+pub struct EventQueue {
+    sender: Sender<Event>,
+    /// The thread that holds this lock applies events. It is the first lock that a thread takes: no thread asks for it
+    /// while it holds another.
+    fan_out: Arc<Mutex<FanOut>>,
+}
+
+/// The other end of the queue: the work of the thread `fanout`.
+#[derive(Debug)]
+pub struct FanOutThread {
+    receiver: Receiver<Event>,
+    fan_out: Arc<Mutex<FanOut>>,
+}
+
+/// Both ends of a queue of events for `room`. `max_backlog` is the largest backlog of a connection, in bytes.
+pub fn event_queue(room: Room, max_backlog: usize) -> (EventQueue, FanOutThread) {
+    let (sender, receiver) = bounded(CHANNEL_CAPACITY);
+    let fan_out = Arc::new(Mutex::new(FanOut {
+        room,
+        max_batch: MAX_BATCH.min(max_backlog / 4),
+        last_flush: (Instant::now(), Duration::ZERO),
+        was_busy: false,
+    }));
+    let queue = EventQueue {
+        sender,
+        fan_out: Arc::clone(&fan_out),
+    };
+    (queue, FanOutThread { receiver, fan_out })
+}
+
+impl EventQueue {
+    /// Leaves an event to the fan-out thread. Waits while the queue is full. An error says that there is no such thread
+    /// any more.
+    pub fn post(&self, event: Event) -> Result<(), SendError<Event>> {
+        self.sender.send(event)
+    }
+
+    /// The same, but waits no longer than until `deadline`.
+    pub fn post_by(&self, event: Event, deadline: Instant) -> Result<(), SendTimeoutError<Event>> {
+        self.sender.send_deadline(event, deadline)
+    }
+
+    /// Passes on what a session says to the room. Only the session's own thread calls this.
+    ///
+    /// In a calm room this very thread sends it to everybody: to wake another thread would cost more time than a send,
+    /// and moves the work between processors. Otherwise the fan-out thread does, together with what others say.
+    pub fn say(&self, session: &Arc<Session>, lines: Lines) {
+        session.begin_event();
+        let event = Event::Say {
+            session: Arc::clone(session),
+            lines,
+        };
+        // Events that were posted earlier, by this session or another, go first.
+        if let Some(mut fan_out) = self.fan_out.try_lock()
+            && self.sender.is_empty()
+            && fan_out.is_calm()
+        {
+            return fan_out.apply_one(event);
+        }
+        // Without a fan-out thread there is nobody to hear it.
+        let _ = self.post(event);
+    }
+}
+
+impl FanOutThread {
+    /// Applies events until no thread is left that could post one.
+    pub fn run(&self) {
+        let mut any = Select::new();
+        any.recv(&self.receiver);
+        loop {
+            // Waits without taking an event out: a thread that speaks meanwhile sees that one waits, and doesn't go
+            // before it.
+            any.ready();
+            let mut fan_out = self.fan_out.lock();
+            match self.receiver.try_recv() {
+                Ok(event) => fan_out.apply_batch(event, &self.receiver),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// The room, and when its events are gathered to a batch. If the thread that has it panics, the process ends: the room
+/// may be half changed.
+#[derive(Debug)]
+struct FanOut {
+    room: Room,
+    /// A batch ends when it has this many bytes.
+    max_batch: usize,
+    /// When the last batch was sent, and how long that took.
+    last_flush: (Instant, Duration),
+    /// Whether the last batch had several events.
+    was_busy: bool,
+}
+
+impl FanOut {
+    /// Applies `first` and what else already waits, as one batch.
+    fn apply_batch(&mut self, first: Event, events: &Receiver<Event>) {
+        let _guard = AbortOnPanic::new();
+        self.room.apply(first);
+        if self.was_busy {
+            // Threads that are about to post do so first: a fuller batch costs each message less.
+            yield_now();
+        }
+        self.gather(events);
+        self.was_busy = self.room.events_in_batch() > 1;
+        self.flush();
+    }
+
+    /// Applies one event as a batch of its own.
+    fn apply_one(&mut self, event: Event) {
+        let _guard = AbortOnPanic::new();
+        self.room.apply(event);
+        self.flush();
+    }
+
+    /// Whether events come one at a time, with more time between them than it takes to send one to everybody.
+    fn is_calm(&self) -> bool {
+        let (sent_at, took) = self.last_flush;
+        !self.was_busy && sent_at.elapsed() >= took
+    }
+
+    /// Applies what else already waits, up to the bounds of a batch.
+    fn gather(&mut self, events: &Receiver<Event>) {
+        let (_, longest) = self.last_flush;
+        let mut until = None;
+        while self.room.pending() < self.max_batch {
+            let Ok(event) = events.try_recv() else {
+                return;
+            };
+            self.room.apply(event);
+            let now = Instant::now();
+            if now >= *until.get_or_insert(now + longest.max(MIN_GATHERING)) {
+                return;
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let has_output = self.room.pending() > 0;
+        let start = Instant::now();
+        self.room.flush();
+        if has_output {
+            let end = Instant::now();
+            self.last_flush = (end, end - start);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The room: who is online, and what each event does to it.
+
+use std::borrow::Cow;
+
+use super::event::Event;
+use super::moderation::{LOCKED, MUTED, Rules};
+use super::roster::Roster;
+use super::session::{Session, SessionMap};
+use crate::storage::accounts::{Accounts, GuestClaim, WRONG_PASSWORD};
+use crate::storage::bans::{BANNED, Bans};
+use crate::sync::Arc;
+use crate::wire::ServerMessage;
+
+/// Why a name can't be used now.
+pub const NAME_IN_USE: &str = "this name is in use; if that was you, try again in half a minute";
+
+/// Why a private message is refused.
+pub const NOT_ONLINE: &str = "no user of this name is online";
+
+/// Who is online, and all that is needed to apply an event. One thread at a time has the room; see
+/// [`fan_out`](super::fan_out).
+#[derive(Debug)]
+pub struct Room {
+    pub(super) roster: Roster<Session, Option<GuestClaim>>,
+    pub(super) accounts: Arc<Accounts>,
+    bans: Arc<Bans>,
+    pub(super) rules: Rules,
+    /// The sessions whose events are in the batch.
+    in_batch: Vec<Arc<Session>>,
+    pub(super) is_stopping: bool,
+}
+
+impl Room {
+    /// An empty room that keeps `sessions` up to date.
+    pub fn new(sessions: SessionMap, accounts: Arc<Accounts>, bans: Arc<Bans>) -> Room {
+        Room {
+            roster: Roster::new(sessions),
+            accounts,
+            bans,
+            rules: Rules::default(),
+            in_batch: Vec::new(),
+            is_stopping: false,
+        }
+    }
+
+    /// How many bytes of broadcasts wait in the batch.
+    pub(super) fn pending(&self) -> usize {
+        self.roster.pending()
+    }
+
+    /// How many events of sessions are in the batch.
+    pub(super) fn events_in_batch(&self) -> usize {
+        self.in_batch.len()
+    }
+
+    /// Sends all members their share of the batch, which is empty after that.
+    pub(super) fn flush(&mut self) {
+        self.roster.flush();
+        for session in self.in_batch.drain(..) {
+            session.end_event();
+        }
+    }
+
+    /// Applies one event. Must not block: everybody waits for the room.
+    pub(super) fn apply(&mut self, event: Event) {
+        match event {
+            Event::Join { session, reply } => {
+                self.in_batch.push(Arc::clone(&session));
+                let outcome = self.join(session);
+                // A handler that does not wait for its reply any more has posted a Leave.
+                let _ = reply.send(outcome);
+            }
+            Event::Say { session, lines } => {
+                match self.may_speak(&session) {
+                    Ok(()) => self.roster.broadcast(&lines),
+                    Err(Some(why)) => {
+                        for _ in lines.split_inclusive(|byte| *byte == b'\n') {
+                            session.connection().send(&ServerMessage::notice(why));
+                        }
+                    }
+                    Err(None) => {}
+                }
+                self.in_batch.push(session);
+            }
+            Event::Private {
+                session,
+                friend,
+                line,
+                receipt,
+            } => {
+                match self.may_speak(&session) {
+                    Ok(()) => match self.roster.flush_member(&friend) {
+                        Some(member) => member.connection().push(&line.into(), 0, Some(receipt)),
+                        None => receipt.resolve(Err(NOT_ONLINE)),
+                    },
+                    Err(why) => receipt.resolve(Err(why.unwrap_or(NOT_ONLINE))),
+                }
+                self.in_batch.push(session);
+            }
+            Event::Leave { session, reply } => {
+                self.roster.leave(&session);
+                let _ = reply.send(());
+            }
+            Event::Moderate(action) => self.moderate(action),
+            Event::Stop { reply } => {
+                self.is_stopping = true;
+                self.roster.flush();
+                // The stopping server counts on the reply when it finds the session map empty.
+                let _ = reply.send(self.roster.members().cloned().collect());
+                self.roster.clear();
+            }
+        }
+    }
+
+    /// Whether what a session says is passed on. If not, the error is what its user is told: nothing, if the user
+    /// was expelled or the server stops. The handler has checked the mute before, but a mute may have come meanwhile.
+    fn may_speak(&self, session: &Arc<Session>) -> Result<(), Option<&'static str>> {
+        if self.is_stopping || !self.roster.has_member(session) {
+            Err(None)
+        } else if session.is_muted() {
+            Err(Some(MUTED))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn join(&mut self, session: Arc<Session>) -> Result<(), Cow<'static, str>> {
+        if self.is_stopping {
+            return Err("the server stops".into());
+        }
+        // Asked here and nowhere else: a user who is banned meanwhile joins before the action that expels it, or not at all.
+        let address = session.connection().peer().ip();
+        if self.bans.has_name(session.name()) || self.bans.has_address(address) {
+            return Err(BANNED.into());
+        }
+        if self.rules.is_locked() {
+            return Err(LOCKED.into());
+        }
+        if self.roster.contains(session.key()) {
+            return Err(NAME_IN_USE.into());
+        }
+        // From here on a registration of this name finds it in use; before, this finds it registered.
+        let number = session.connection().number();
+        let claim = match session.is_guest() {
+            true => Some(self.accounts.claim_for_guest(session.key(), number)?),
+            false if self.accounts.contains(session.key()) => None,
+            // The account was removed after its password was found right.
+            false => return Err(WRONG_PASSWORD.into()),
+        };
+        session.set_muted(self.rules.mute(session.key()));
+        self.roster.join(session, claim);
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! What the teacher's actions do to the room.
+
+use super::moderation::{ModeratorAction, Rule, RuleChange};
+use super::room::Room;
+use super::session::Session;
+use crate::sync::Arc;
+use crate::wire::NameKey;
+
+impl Room {
+    /// Does what the teacher wants. A teacher who does not wait for the reply any more has no use for it.
+    pub(super) fn moderate(&mut self, action: ModeratorAction) {
+        match action {
+            ModeratorAction::Say(_) if self.is_stopping => {}
+            ModeratorAction::Say(line) => self.roster.broadcast(&line),
+            ModeratorAction::Look { reply } => {
+                let online = self.roster.members().cloned().collect();
+                let _ = reply.send((online, self.rules.clone()));
+            }
+            ModeratorAction::SetRule { rule, is_on, reply } => {
+                let _ = reply.send(self.set_rule(rule, is_on));
+            }
+            ModeratorAction::Expel { whom, cause, reply } => {
+                let members = self.roster.members();
+                let expelled: Vec<Arc<Session>> = members
+                    .filter(|member| whom.includes(member))
+                    .cloned()
+                    .collect();
+                for session in &expelled {
+                    self.roster.leave(session);
+                    session.connection().drain_from_outside(cause.clone());
+                }
+                let _ = reply.send(expelled);
+            }
+            ModeratorAction::Forget { name, reply } => {
+                match self.roster.member(&name) {
+                    // A member without a claim to the name had it by the account.
+                    Some((member, claim @ None)) => {
+                        let number = member.connection().number();
+                        *claim = self.accounts.release(&name, Some(number));
+                    }
+                    _ => drop(self.accounts.release(&name, None)),
+                }
+                let _ = reply.send(self.roster.contains(&name));
+            }
+        }
+    }
+
+    fn set_rule(&mut self, mut rule: Rule, is_on: bool) -> RuleChange {
+        let mut is_online = false;
+        if let Rule::Muted(name) = &mut rule
+            && let Some((member, _)) = self.roster.member(&NameKey::new(name))
+        {
+            member.name().clone_into(name);
+            is_online = true;
+        }
+        let has_changed = self.rules.set(&rule, is_on);
+        for member in self.roster.members() {
+            member.set_muted(self.rules.mute(member.key()));
+        }
+        RuleChange {
+            has_changed,
+            name: match rule {
+                Rule::Muted(name) => name,
+                Rule::AllMuted | Rule::Locked => String::new(),
+            },
+            is_online,
+            is_everybody_muted: self.rules.is_everybody_muted(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! How many connections the machine can hold.
+
+use std::path::Path;
+
+use super::config::Config;
+use super::error::StartError;
+use super::permits::MAX_REJECTION_THREADS;
+
+/// Descriptors that are not connections: standard streams, listeners, files, and some to spare.
+#[cfg(unix)]
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// The longest notice of a login (30), in bytes.
+const NOTICE: usize = 110;
+
+/// Memory mappings that are not stacks of connections' threads.
+const OTHER_MAPPINGS: u64 = 1024;
+
+/// Memory mappings of one thread: its stack, its signal stack, and a guard page for each.
+const MAPPINGS_PER_THREAD: u64 = 4;
+
+/// Threads that do not belong to connections, of this process and of others that count against the same limit.
+const OTHER_THREADS: u64 = 256;
+
+/// Lowers the limit of connections to what this machine can hold, and says so.
+pub(super) fn fit(config: &mut Config) -> Result<(), StartError> {
+    if let Some((fit, advice)) = fewer_than(config.max_connections) {
+        if fit == 0 {
+            return Err(StartError::NoRoom(advice));
+        }
+        log::warn!(
+            "this machine holds {fit} connections, not the {} of --max-connections; for more, {advice}",
+            config.max_connections
+        );
+        config.max_connections = fit;
+    }
+    // When everybody logs in at once, each client waits for a notice of each other one.
+    let notices = config.max_connections * NOTICE;
+    if notices > config.max_backlog {
+        log::warn!(
+            "--max-backlog holds fewer notices than {} clients cause by logging in at once; {} would do",
+            config.max_connections,
+            bytesize::ByteSize(notices as u64)
+        );
+    }
+    Ok(())
+}
+
+/// How many connections this machine can hold, if that is fewer than `wanted`, and what to do about it. Raises
+/// what may be raised: the soft limit of open files.
+///
+/// Past its memory mappings a process does not fail to start a thread, it aborts; so this is asked at the start.
+pub fn fewer_than(wanted: usize) -> Option<(usize, String)> {
+    let wanted = wanted as u64;
+    let rejections = MAX_REJECTION_THREADS as u64;
+    let mut fits: Vec<(u64, String)> = Vec::new();
+
+    #[cfg(unix)]
+    {
+        let needed = wanted + rejections + OTHER_DESCRIPTORS;
+        let available = rlimit::increase_nofile_limit(needed).unwrap_or(u64::MAX);
+        let advice = format!(
+            "allow the process {needed} open files (ulimit -n, or LimitNOFILE for a service)"
+        );
+        fits.push((
+            available.saturating_sub(rejections + OTHER_DESCRIPTORS),
+            advice,
+        ));
+    }
+
+    let threads = wanted + rejections + OTHER_THREADS;
+    let for_threads = |available: u64| available.saturating_sub(rejections + OTHER_THREADS);
+    if let Some(available) = number_in(Path::new("/proc/sys/kernel/threads-max")) {
+        fits.push((
+            for_threads(available),
+            format!("set kernel.threads-max to {threads}"),
+        ));
+    }
+    if let Some(available) = control_group_limit() {
+        let advice = "raise the control group's pids.max (TasksMax for a service) to";
+        fits.push((for_threads(available), format!("{advice} {threads}")));
+    }
+    #[cfg(target_os = "linux")]
+    if let Ok((soft, _)) = rlimit::Resource::NPROC.get() {
+        let advice = format!("allow the user {threads} processes (ulimit -u)");
+        fits.push((soft.saturating_sub(rejections + OTHER_THREADS), advice));
+    }
+    if let Some(available) = number_in(Path::new("/proc/sys/vm/max_map_count")) {
+        let mappings = (wanted + rejections) * MAPPINGS_PER_THREAD + OTHER_MAPPINGS;
+        let fit = (available.saturating_sub(OTHER_MAPPINGS) / MAPPINGS_PER_THREAD)
+            .saturating_sub(rejections);
+        fits.push((fit, format!("set vm.max_map_count to {mappings}")));
+    }
+
+    let fewest = fits.iter().map(|(fit, _)| *fit).min()?;
+    if fewest >= wanted {
+        return None;
+    }
+    let advice: Vec<String> = fits
+        .into_iter()
+        .filter(|(fit, _)| *fit < wanted)
+        .map(|(_, advice)| advice)
+        .collect();
+    Some((fewest as usize, advice.join("; ")))
+}
+
+/// How many threads the control groups of this process allow, the nearest or any above it (cgroups(7)).
+fn control_group_limit() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let path = root.join(own);
+    path.ancestors()
+        .take_while(|group| group.starts_with(root))
+        .filter_map(|group| number_in(&group.join("pids.max")))
+        .min()
+}
+
+/// The number that a file of the kernel's holds, if there is such a file, and a number in it.
+fn number_in(file: &Path) -> Option<u64> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+}

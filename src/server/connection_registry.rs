@@ -1,0 +1,93 @@
+//! All connections that have a thread, and what those that have gone did.
+
+use std::collections::HashMap;
+
+use super::stats::Stats;
+use crate::sync::{Arc, Mutex, Weak};
+use crate::transport::Connection;
+
+/// The connections, by number, from before their threads start until these are done.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionRegistry(Mutex<Registry>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    connections: HashMap<u64, Weak<Connection>>,
+    last_number: u64,
+    /// What the connections that have gone did, and what happens seldom.
+    totals: Stats,
+    /// Whether the server stops.
+    is_closed: bool,
+}
+
+impl ConnectionRegistry {
+    /// A number for a new connection.
+    pub(crate) fn next_number(&self) -> u64 {
+        let mut registry = self.0.lock();
+        registry.last_number += 1;
+        registry.last_number
+    }
+
+    /// Adds a connection. False if the registry is closed.
+    pub(crate) fn add(&self, connection: &Arc<Connection>) -> bool {
+        let mut registry = self.0.lock();
+        if registry.is_closed {
+            return false;
+        }
+        let weak = Arc::downgrade(connection);
+        registry.connections.insert(connection.number(), weak);
+        true
+    }
+
+    /// Takes no more connections. Returns those there are.
+    pub(crate) fn close(&self) -> Vec<Arc<Connection>> {
+        self.0.lock().is_closed = true;
+        self.all()
+    }
+
+    /// The connections there are.
+    pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
+        self.0.lock().all()
+    }
+
+    /// Removes a connection whose thread is done. In the same step what it did goes into the totals, so that it counts
+    /// once.
+    pub(crate) fn remove(&self, connection: &Connection) {
+        let mut registry = self.0.lock();
+        if registry.connections.remove(&connection.number()).is_some() {
+            registry.totals.add(connection);
+        }
+    }
+
+    /// Counts a login.
+    pub(crate) fn count_login(&self) {
+        self.0.lock().totals.logins += 1;
+    }
+
+    /// What has happened since the start. The number of users online is the caller's to add.
+    pub(crate) fn stats(&self) -> Stats {
+        let (mut stats, connections) = {
+            let registry = self.0.lock();
+            (registry.totals, registry.all())
+        };
+        for connection in connections {
+            stats.add(&connection);
+        }
+        stats
+    }
+
+    /// Whether no connection is left.
+    #[cfg(all(test, feature = "model"))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().connections.is_empty()
+    }
+}
+
+impl Registry {
+    fn all(&self) -> Vec<Arc<Connection>> {
+        self.connections
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+}

@@ -1,0 +1,325 @@
+//! What a teacher can type, and what is wrong with what was typed.
+
+use std::net::IpAddr;
+
+use crate::storage::bans::Banned;
+use crate::wire::{Printable, check_name};
+
+/// One line, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ConsoleCommand {
+    Who,
+    Say(String),
+    Mute(Whom),
+    Unmute(Whom),
+    Lock,
+    Unlock,
+    Kick(String, Option<String>),
+    Ban(Banned),
+    Unban(Banned),
+    Bans,
+    Forget(String),
+    Stats,
+    Help,
+    Quit,
+}
+
+/// Who is to speak, or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    All,
+    Name(String),
+}
+
+/// Each verb, what stands behind it, and what it does.
+pub(super) const VERBS: [(&str, &str, &str); 14] = [
+    ("who", "", "who is online"),
+    ("say", "TEXT", "say something to everybody, as admin"),
+    (
+        "mute",
+        "NAME|all",
+        "let somebody, or all, read but not write",
+    ),
+    ("unmute", "NAME|all", "let them write again"),
+    ("lock", "", "let nobody new log in"),
+    ("unlock", "", "let everybody log in again"),
+    ("kick", "NAME [why]", "end somebody's connection"),
+    (
+        "ban",
+        "NAME|ADDRESS",
+        "kick, and refuse from now on; kept in the data folder",
+    ),
+    ("unban", "NAME|ADDRESS", "lift a ban"),
+    ("bans", "", "who is banned"),
+    ("forget", "NAME", "remove an account whose password is lost"),
+    ("stats", "", "what has happened since the start"),
+    ("help", "", "this list"),
+    ("quit", "", "stop the server"),
+];
+
+/// What other programs call some of them.
+const SYNONYMS: [(&str, &str); 9] = [
+    ("?", "help"),
+    ("bye", "quit"),
+    ("delete", "forget"),
+    ("exit", "quit"),
+    ("list", "who"),
+    ("shutdown", "quit"),
+    ("silence", "mute"),
+    ("stop", "quit"),
+    ("users", "who"),
+];
+
+/// Understands a line. `None` says that it is empty; an error is a sentence.
+pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, String> {
+    let line = line.trim();
+    let (verb, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let rest = rest.trim_start();
+    if verb.is_empty() {
+        return Ok(None);
+    }
+    let verb = verb.to_ascii_lowercase();
+    let Some((_, usage, _)) = VERBS.iter().find(|(known, ..)| *known == verb) else {
+        return Err(unknown(&verb));
+    };
+    let mut words = rest.split_whitespace();
+    let first = words.next();
+    let has_more = words.next().is_some();
+    if usage.is_empty() && first.is_some() {
+        return Err(format!("{verb} stands alone, with nothing behind it"));
+    }
+    let takes_one = matches!(*usage, "NAME" | "NAME|all" | "NAME|ADDRESS");
+    let first = match first {
+        None if !usage.is_empty() => return Err(format!("this is what it takes: {verb} {usage}")),
+        Some(_) if takes_one && has_more => {
+            return Err(format!("one at a time, please: {verb} {usage}"));
+        }
+        word => word.unwrap_or_default(),
+    };
+    Ok(Some(match verb.as_str() {
+        "who" => ConsoleCommand::Who,
+        "say" => ConsoleCommand::Say(rest.to_owned()),
+        "mute" => ConsoleCommand::Mute(whom(first)?),
+        "unmute" => ConsoleCommand::Unmute(whom(first)?),
+        "lock" => ConsoleCommand::Lock,
+        "unlock" => ConsoleCommand::Unlock,
+        "kick" => {
+            let (_, why) = rest.split_once(char::is_whitespace).unwrap_or_default();
+            let why = why.trim_start();
+            ConsoleCommand::Kick(name(first)?, (!why.is_empty()).then(|| why.to_owned()))
+        }
+        "ban" => ConsoleCommand::Ban(name_or_address(first)?),
+        "unban" => ConsoleCommand::Unban(name_or_address(first)?),
+        "bans" => ConsoleCommand::Bans,
+        "forget" => ConsoleCommand::Forget(name(first)?),
+        "stats" => ConsoleCommand::Stats,
+        "help" => ConsoleCommand::Help,
+        _ => ConsoleCommand::Quit,
+    }))
+}
+
+fn unknown(verb: &str) -> String {
+    let shown = Printable(verb);
+    let verbs = VERBS.iter().map(|(verb, ..)| *verb);
+    let same = SYNONYMS.iter().find(|(synonym, _)| *synonym == verb);
+    match same.map(|(_, verb)| *verb).or_else(|| nearest(verb, verbs)) {
+        Some(near) => format!("there is no {shown}; did you mean {near}?"),
+        None => format!(
+            "there is no {shown}; help lists the commands, and say TEXT speaks to everybody"
+        ),
+    }
+}
+
+fn name(word: &str) -> Result<String, String> {
+    match check_name(word) {
+        Ok(()) => Ok(word.to_owned()),
+        Err(why) => Err(format!("{} is no name: {why}", Printable(word))),
+    }
+}
+
+fn whom(word: &str) -> Result<Whom, String> {
+    match word.eq_ignore_ascii_case("all") {
+        true => Ok(Whom::All),
+        false => name(word).map(Whom::Name),
+    }
+}
+
+fn name_or_address(word: &str) -> Result<Banned, String> {
+    if let Ok(address) = word.parse::<IpAddr>() {
+        return Ok(Banned::Address(address.to_canonical()));
+    }
+    if word.contains(['.', ':']) {
+        let shown = Printable(word);
+        return Err(format!(
+            "{shown} is no address; one looks like 192.168.1.7 or fd00::7, without a port"
+        ));
+    }
+    name(word).map(Banned::Name)
+}
+
+/// The candidate that `typed` may have been meant to be: one or two letters are wrong, missing, superfluous or
+/// swapped, but no more than a third. Letter case doesn't matter.
+pub(super) fn nearest<'a>(
+    typed: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    // No name and no verb is longer; the comparison takes time that grows with the square.
+    const LONGEST: usize = 70;
+    if typed.len() > LONGEST {
+        return None;
+    }
+    let typed = typed.to_ascii_lowercase();
+    candidates
+        .map(|candidate| {
+            let candidate_folded = candidate.to_ascii_lowercase();
+            let is_start = typed.len() > 1 && candidate_folded.starts_with(&typed);
+            let far = match is_start {
+                true => 1,
+                false => distance(&typed, &candidate_folded),
+            };
+            (far, candidate)
+        })
+        .filter(|(far, candidate)| *far <= 2 && far * 3 <= candidate.len().max(typed.len()))
+        .min_by_key(|(far, _)| *far)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be changed, added, removed or swapped with their neighbour to make one word the other.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    // Of the rows before this one, for the words' beginnings: distances to each beginning of the other.
+    let mut row_before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, letter) in one.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, other_letter) in other.iter().enumerate() {
+            let changed = row[j] + usize::from(letter != other_letter);
+            let mut least = changed.min(row[j + 1] + 1).min(next[j] + 1);
+            let is_swapped =
+                i > 0 && j > 0 && *letter == other[j - 1] && one[i - 1] == *other_letter;
+            if is_swapped {
+                least = least.min(row_before[j - 1] + 1);
+            }
+            next.push(least);
+        }
+        row_before = std::mem::replace(&mut row, next);
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_understood_whatever_their_case_and_white_space() {
+        let anna = || "Anna".to_owned();
+        let address = |text: &str| Banned::Address(text.parse().unwrap());
+        for (line, expected) in [
+            ("", None),
+            (" \t\r\n", None),
+            ("who", Some(ConsoleCommand::Who)),
+            ("  WHO \r\n", Some(ConsoleCommand::Who)),
+            (
+                "say  hello,  you \n",
+                Some(ConsoleCommand::Say("hello,  you".to_owned())),
+            ),
+            (
+                "say \"quoted\" /who",
+                Some(ConsoleCommand::Say("\"quoted\" /who".to_owned())),
+            ),
+            ("mute Anna", Some(ConsoleCommand::Mute(Whom::Name(anna())))),
+            ("mute ALL", Some(ConsoleCommand::Mute(Whom::All))),
+            ("unmute all", Some(ConsoleCommand::Unmute(Whom::All))),
+            ("kick\tAnna", Some(ConsoleCommand::Kick(anna(), None))),
+            (
+                "kick Anna  not  now ",
+                Some(ConsoleCommand::Kick(anna(), Some("not  now".to_owned()))),
+            ),
+            ("ban Anna", Some(ConsoleCommand::Ban(Banned::Name(anna())))),
+            (
+                "ban 192.0.2.7",
+                Some(ConsoleCommand::Ban(address("192.0.2.7"))),
+            ),
+            (
+                "ban ::ffff:192.0.2.7",
+                Some(ConsoleCommand::Ban(address("192.0.2.7"))),
+            ),
+            (
+                "unban fd00::7",
+                Some(ConsoleCommand::Unban(address("fd00::7"))),
+            ),
+            ("forget Anna", Some(ConsoleCommand::Forget(anna()))),
+            ("lock", Some(ConsoleCommand::Lock)),
+            ("unlock", Some(ConsoleCommand::Unlock)),
+            ("bans", Some(ConsoleCommand::Bans)),
+            ("stats", Some(ConsoleCommand::Stats)),
+            ("help", Some(ConsoleCommand::Help)),
+            ("quit", Some(ConsoleCommand::Quit)),
+        ] {
+            assert_eq!(parse(line), Ok(expected), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_line_explains_itself() {
+        for (line, words) in [
+            ("wh0", "did you mean who?"),
+            ("hwo", "did you mean who?"),
+            ("mtue Anna", "did you mean mute?"),
+            ("kcik Anna", "did you mean kick?"),
+            ("unmut Anna", "did you mean unmute?"),
+            ("stat", "did you mean stats?"),
+            ("/help", "did you mean help?"),
+            ("exit", "did you mean quit?"),
+            ("hello everybody", "say TEXT"),
+            ("\u{1b}[2J", "there is no \\u{1b}[2j"),
+            ("who Anna", "stands alone"),
+            ("kick", "kick NAME [why]"),
+            ("say", "say TEXT"),
+            ("say  ", "say TEXT"),
+            ("mute Anna Bobby", "one at a time"),
+            ("ban Anna Bobby", "one at a time"),
+            ("mute Al", "Al is no name: a name is 4 to 64"),
+            ("kick admin", "reserved"),
+            ("ban 192.168.1", "is no address"),
+            ("ban 192.168.1.7:5004", "without a port"),
+            ("forget \u{202e}", "\\u{202e} is no name"),
+        ] {
+            let told = parse(line).expect_err(line);
+            assert!(told.contains(words), "{line:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn every_verb_of_the_list_is_understood() {
+        for (verb, usage, _) in VERBS {
+            let line = match usage {
+                "" => verb.to_owned(),
+                _ => format!("{verb} Anna"),
+            };
+            assert!(
+                parse(&line).is_ok_and(|command| command.is_some()),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let names = ["Anna", "Annika", "Bobby"];
+        for (typed, expected) in [
+            ("Ana", Some("Anna")),
+            ("anna", Some("Anna")),
+            ("Bob", Some("Bobby")),
+            ("Carol", None),
+            ("x", None),
+            (&"x".repeat(10_000), None),
+        ] {
+            assert_eq!(nearest(typed, names.into_iter()), expected, "{typed}");
+        }
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("ab", "ba"), 1);
+    }
+}

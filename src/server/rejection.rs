@@ -1,0 +1,46 @@
+//! Why a client is not served.
+
+use std::fmt;
+
+use super::permits::NoPermit;
+use crate::storage::bans::BANNED;
+use crate::transport::{CloseCause, CloseReason};
+
+/// Why a client is not served. Shown as the sentence that it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// A limit on connections was met.
+    NoPermit(NoPermit),
+    /// The client's address is banned.
+    Banned,
+    /// The system gives no thread.
+    NoThread,
+}
+
+impl Rejection {
+    /// Why the connection ends, with the words for the client.
+    pub(crate) fn cause(self) -> CloseCause {
+        let reason = match self {
+            Rejection::Banned => CloseReason::Banned,
+            Rejection::NoPermit(_) | Rejection::NoThread => CloseReason::Rejected,
+        };
+        CloseCause::new(reason, self.to_string())
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejection::NoPermit(NoPermit::Full(limit)) => write!(
+                f,
+                "the server is full: it takes {limit} connections; try again later"
+            ),
+            Rejection::NoPermit(NoPermit::AddressFull(limit)) => write!(
+                f,
+                "the server takes {limit} connections from one address, and yours has as many"
+            ),
+            Rejection::Banned => f.write_str(BANNED),
+            Rejection::NoThread => f.write_str("the server has no thread left; try again later"),
+        }
+    }
+}

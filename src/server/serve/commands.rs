@@ -1,0 +1,260 @@
+//! Carries out the commands of a client, on its connection's own thread.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::Handler;
+use crate::chat::moderation::MUTED;
+use crate::chat::room::NOT_ONLINE;
+use crate::chat::{Event, Session};
+use crate::storage::accounts::WRONG_PASSWORD;
+use crate::sync::Arc;
+use crate::sync::channel::bounded;
+use crate::transport::{CloseCause, CloseReason};
+use crate::wire::{Command, Field, NameKey, ServerMessage, check_name, check_password};
+
+/// The wait for the answer to a first wrong password. It doubles with each further one.
+const FIRST_FAILURE_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest such wait.
+const LONGEST_FAILURE_PAUSE: Duration = Duration::from_secs(4);
+
+/// What a client says to the room is passed on once this much has been gathered, at the latest, in bytes.
+const MAX_SAID: usize = 16 << 10;
+
+// What takes much of the stack is not inlined into the loop that reads: the frames would add up, and the thread of an idle
+// connection keeps every page of its stack that it has ever touched.
+impl Handler<'_> {
+    /// Acts on one frame.
+    pub(super) fn act_on(&mut self, frame: &str) -> Result<(), CloseCause> {
+        let command = Command::parse(frame).map_err(|error| {
+            let words = format!("this is not a JSON object: {error}");
+            CloseCause::new(CloseReason::BadInput, words)
+        })?;
+        // What the user has said so far goes first, so that nothing overtakes it. A private message decides
+        // for itself whether it must wait for that.
+        if !matches!(command, Command::Room { .. } | Command::Private { .. }) {
+            self.flush();
+        }
+        match command {
+            Command::Login { name, password } => self.login(&name, &password)?,
+            Command::Register { name, password } => self.register(&name, &password),
+            Command::Logout => return Err(CloseReason::LoggedOut.into()),
+            Command::Private { friend, message } => self.say_to(&friend, &message),
+            Command::Room { message } => self.say(&message),
+            Command::HeartbeatAnswer => {}
+            Command::Unknown => self.notice("unknown Command; clients send 01 to 05"),
+            Command::Missing => self.notice("the message has no Command"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn notice(&self, why: &str) {
+        self.connection.send(&ServerMessage::notice(why));
+    }
+
+    fn login(&mut self, name: &Field<'_>, password: &Field<'_>) -> Result<(), CloseCause> {
+        let refusal = match self.check_login(name, password) {
+            Ok((name, password)) => self.try_login(name, password)?,
+            Err(why) => Some(why),
+        };
+        let Some(why) = refusal else {
+            return Ok(());
+        };
+        self.connection.send(&ServerMessage::login_refused(why));
+        if self.login_failures >= self.shared.config.max_login_failures {
+            return Err(CloseCause::new(
+                CloseReason::WrongPasswords,
+                "too many wrong passwords",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks all of a login that needs no waiting: the name, and the password unless it is a guest's.
+    fn check_login<'f>(
+        &self,
+        name: &'f Field<'_>,
+        password: &'f Field<'_>,
+    ) -> Result<(&'f str, Option<&'f str>), Cow<'static, str>> {
+        if let Some(session) = &self.session {
+            return Err(format!("you are logged in already, as {}", session.name()).into());
+        }
+        let name = name.text().ok_or("Name is missing or not a string")?;
+        check_name(name)?;
+        let password = match password {
+            Field::Absent => None,
+            Field::Text(text) if text.is_empty() => None,
+            Field::Text(text) => Some(text.as_ref()),
+            Field::Other => return Err("Password is not a string".into()),
+        };
+        password.map_or(Ok(()), check_password)?;
+        Ok((name, password))
+    }
+
+    /// Logs in with a name that is allowed, and a password if there is one. Returns why not, if the login is refused.
+    #[inline(never)]
+    fn try_login(
+        &mut self,
+        name: &str,
+        password: Option<&str>,
+    ) -> Result<Option<Cow<'static, str>>, CloseCause> {
+        if let Some(password) = password {
+            match self.shared.accounts.verify(&NameKey::new(name), password) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.login_failures += 1;
+                    let doublings = (self.login_failures - 1).min(8) as u32;
+                    let pause = (FIRST_FAILURE_PAUSE * (1 << doublings)).min(LONGEST_FAILURE_PAUSE);
+                    self.pause(pause)?;
+                    return Ok(Some(WRONG_PASSWORD.into()));
+                }
+                Err(why) => return Ok(Some(why.into())),
+            }
+        }
+        let connection = Arc::clone(&self.connection);
+        let session = Arc::new(Session::new(name, password.is_none(), connection));
+        self.session = Some(Arc::clone(&session));
+        session.begin_event();
+        let (reply, outcome) = bounded(1);
+        let _ = self.shared.events.post(Event::Join { session, reply });
+        // Without a room the server is at its end.
+        let outcome = outcome.recv().map_err(|_| CloseReason::ServerStopping)?;
+        if let Err(why) = outcome {
+            self.session = None;
+            return Ok(Some(why));
+        }
+        self.shared.connections.count_login();
+        let kind = match password {
+            None => "guest",
+            Some(_) => "registered",
+        };
+        log::info!("{name} came ({kind}, {})", self.describe());
+        Ok(None)
+    }
+
+    #[inline(never)]
+    fn register(&mut self, name: &Field<'_>, password: &Field<'_>) {
+        let outcome = self.try_register(name, password);
+        if outcome.is_ok() {
+            self.registrations += 1;
+            log::info!(
+                "{} registered ({})",
+                name.text().unwrap_or_default(),
+                self.describe()
+            );
+        }
+        self.connection
+            .send(&ServerMessage::register_reply(outcome));
+    }
+
+    fn try_register(
+        &self,
+        name: &Field<'_>,
+        password: &Field<'_>,
+    ) -> Result<(), Cow<'static, str>> {
+        let name = name.text().ok_or("Name is missing or not a string")?;
+        check_name(name)?;
+        let password = password
+            .text()
+            .ok_or("Password is missing or not a string")?;
+        check_password(password)?;
+        let limit = self.shared.config.max_registrations;
+        if limit > 0 && self.registrations >= limit {
+            log::warn!("refused another registration ({})", self.describe());
+            return Err(format!("one connection can register {limit} names").into());
+        }
+        self.shared
+            .accounts
+            .register(name, password, self.connection.number())
+    }
+
+    /// A private message. Its receipt is opened before anything else is decided, so that the receipts for one
+    /// friend come in the order of the messages.
+    #[inline(never)]
+    fn say_to(&mut self, friend: &Field<'_>, message: &Field<'_>) {
+        let Some(shown) = friend.text() else {
+            let refusal = ServerMessage::receipt("", Err("FriendName is missing or not a string"));
+            return self.connection.send(&refusal);
+        };
+        let refuse = |why| {
+            self.connection
+                .send(&ServerMessage::receipt(shown, Err(why)))
+        };
+        let Some(session) = &self.session else {
+            return refuse("log in before you write to somebody");
+        };
+        if check_name(shown).is_err() {
+            return refuse(NOT_ONLINE);
+        }
+        let friend = NameKey::new(shown);
+        let receipt = self.connection.open_receipt(&friend, shown);
+        if session.is_muted() {
+            return receipt.resolve(Err(MUTED));
+        }
+        let Some(text) = message.text() else {
+            return receipt.resolve(Err("Message is missing or not a string"));
+        };
+        self.connection.count_message();
+        let private = ServerMessage::Private {
+            friend_name: session.name().into(),
+            message: text.into(),
+        };
+        let line = private.to_line();
+        // The lock of the map is released before anything is sent.
+        let found = if self.said.is_empty() && !session.has_events_in_flight() {
+            self.shared.sessions.read().get(&friend).cloned()
+        } else {
+            None
+        };
+        if let Some(friend) = found {
+            return friend.connection().push(&line.into(), 0, Some(receipt));
+        }
+        // A friend who is not in the map may have read its 11 all the same: that goes out before the map is changed. Only
+        // the room knows that nobody of this name is online.
+        let session = Arc::clone(session);
+        self.flush();
+        session.begin_event();
+        let _ = self.shared.events.post(Event::Private {
+            session,
+            friend,
+            line,
+            receipt,
+        });
+    }
+
+    /// A message to the room. It is gathered with others that came with it, and passed on by
+    /// [`flush`](Self::flush).
+    #[inline(never)]
+    fn say(&mut self, message: &Field<'_>) {
+        let Some(session) = &self.session else {
+            return self.notice("log in before you speak");
+        };
+        if session.is_muted() {
+            return self.notice(MUTED);
+        }
+        let Some(text) = message.text() else {
+            return self.notice("Message is missing or not a string");
+        };
+        self.connection.count_message();
+        let room = ServerMessage::Room {
+            speaker: session.name().into(),
+            message: text.into(),
+        };
+        room.append_to(&mut self.said);
+        if self.said.len() >= MAX_SAID {
+            self.flush();
+        }
+    }
+
+    /// Passes on what was gathered from this client's messages: its receipts, and what it has said to the room. Waits
+    /// while the event queue is full.
+    #[inline(never)]
+    pub(super) fn flush(&mut self) {
+        self.connection.uncork();
+        if let Some(session) = self.session.as_ref().filter(|_| !self.said.is_empty()) {
+            let lines = std::mem::take(&mut self.said);
+            self.shared.events.say(session, lines);
+        }
+    }
+}

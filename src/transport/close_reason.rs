@@ -1,0 +1,128 @@
+//! Why connections close.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// Why a connection closed. The log tells it once for each connection.
+///
+/// A reason also decides how: see [`is_drained`](Self::is_drained).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client logged out (03).
+    LoggedOut,
+    /// The client closed the connection, or its own side of it.
+    ClosedByClient,
+    /// The connection was reset, or failed otherwise.
+    ConnectionLost,
+    /// The client acknowledged nothing for too long: it is gone, or its host is.
+    Unresponsive,
+    /// More output waits for the client than the backlog allows.
+    SlowConsumer,
+    /// The client sent what can't be understood, so its stream can't be trusted again.
+    BadInput,
+    /// The client speaks another protocol.
+    OtherProtocol,
+    /// The TLS handshake failed or took too long.
+    HandshakeFailed,
+    /// The client did not log in in time.
+    LoginTimeout,
+    /// Too many wrong passwords.
+    WrongPasswords,
+    /// A limit on connections was met.
+    Rejected,
+    /// The user was kicked.
+    Kicked,
+    /// The user's name or address is banned.
+    Banned,
+    /// The server stops.
+    ServerStopping,
+    /// The connection's own thread failed.
+    InternalError,
+}
+
+impl CloseReason {
+    /// All of them with the words of the log, each at the index `reason as usize`.
+    pub const ALL: [(CloseReason, &str); 15] = [
+        (CloseReason::LoggedOut, "logged out"),
+        (CloseReason::ClosedByClient, "closed by the client"),
+        (CloseReason::ConnectionLost, "connection lost"),
+        (CloseReason::Unresponsive, "no sign of life"),
+        (CloseReason::SlowConsumer, "too slow a reader"),
+        (CloseReason::BadInput, "bad input"),
+        (CloseReason::OtherProtocol, "another protocol"),
+        (CloseReason::HandshakeFailed, "no TLS handshake"),
+        (CloseReason::LoginTimeout, "no login in time"),
+        (CloseReason::WrongPasswords, "too many wrong passwords"),
+        (CloseReason::Rejected, "refused"),
+        (CloseReason::Kicked, "kicked"),
+        (CloseReason::Banned, "banned"),
+        (CloseReason::ServerStopping, "the server stops"),
+        (CloseReason::InternalError, "internal error"),
+    ];
+
+    /// Whether the connection is drained: its queue, the receipts owed to it and a last line still go out. Otherwise
+    /// it is closed at once, because it no longer works or its client understands no answer.
+    pub fn is_drained(self) -> bool {
+        !matches!(
+            self,
+            CloseReason::ConnectionLost
+                | CloseReason::Unresponsive
+                | CloseReason::SlowConsumer
+                | CloseReason::OtherProtocol
+                | CloseReason::InternalError
+        )
+    }
+
+    /// How long a drain waits for the receipts owed to the client before they say 0.
+    pub(super) fn receipt_patience(self) -> Duration {
+        match self {
+            // The user is to go now.
+            CloseReason::Kicked | CloseReason::Banned => Duration::ZERO,
+            CloseReason::ServerStopping => Duration::from_secs(1),
+            _ => Duration::from_secs(5),
+        }
+    }
+
+    /// What an error of the socket means, unless a deadline caused it. A host that vanished shows as a timeout
+    /// (TCP_USER_TIMEOUT), or as unreachable when a router or the machine's own address resolution noticed first.
+    pub fn of_error(error: &io::Error) -> CloseReason {
+        match error.kind() {
+            io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable => CloseReason::Unresponsive,
+            _ => CloseReason::ConnectionLost,
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(CloseReason::ALL[*self as usize].1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_stands_at_its_own_index() {
+        for (index, (reason, _)) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_reached_is_unresponsive_and_a_reset_is_a_loss() {
+        for (kind, reason) in [
+            (io::ErrorKind::TimedOut, CloseReason::Unresponsive),
+            (io::ErrorKind::HostUnreachable, CloseReason::Unresponsive),
+            (io::ErrorKind::NetworkUnreachable, CloseReason::Unresponsive),
+            (io::ErrorKind::ConnectionReset, CloseReason::ConnectionLost),
+            (io::ErrorKind::BrokenPipe, CloseReason::ConnectionLost),
+        ] {
+            assert_eq!(CloseReason::of_error(&kind.into()), reason, "{kind}");
+        }
+    }
+}

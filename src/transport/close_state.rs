@@ -1,0 +1,171 @@
+//! How a connection comes to its end, as a state machine.
+//!
+//! There are two kinds of end. To *close* a connection is to shut its socket now. To *drain* it is to let out what is
+//! queued, the receipts owed to its client, and a last line, and only then to shut the socket for writing.
+//!
+//! | phase | what the outgoing side does | event | next phase |
+//! | --- | --- | --- | --- |
+//! | `Open` | takes all output | [`drain`](CloseState::drain) | `Draining` |
+//! | `Draining` | takes output and receipts; the client's commands are not carried out any more | no receipt is owed, or their time is up: [`finish`](CloseState::finish) | `Flushing` |
+//! | `Flushing` | takes nothing; the last line is queued | all is sent: [`half_close`](CloseState::half_close) | `HalfClosed` |
+//! | `HalfClosed` | has sent its FIN; the client's input is thrown away until its FIN comes | the client's FIN, or the time is up: [`close`](CloseState::close) | `Closed` |
+//! | any | | the socket fails, the client is too slow, the time is up: [`close`](CloseState::close) | `Closed` |
+//!
+//! No phase is ever left backwards, and the first reason given stays. The state is plain data: the
+//! [outbox](super::outbox) acts on it, under the connection's lock.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use super::close_reason::CloseReason;
+use crate::sync::Instant;
+
+/// How long a drain may take until the connection is closed: the [patience](CloseReason) for receipts, and a second for
+/// them to go out.
+const DRAIN_TIME: Duration = Duration::from_secs(6);
+
+/// How long the client may take to answer the server's FIN by its own.
+const FIN_TIME: Duration = Duration::from_secs(1);
+
+/// Why a connection ends, with the words that go with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseCause {
+    /// The reason. It decides whether the connection is drained or closed.
+    pub reason: CloseReason,
+    /// More about it, for the log; may be empty. A client that is drained is told these words in a 10, its last line.
+    pub words: Cow<'static, str>,
+}
+
+impl CloseCause {
+    /// A cause with words.
+    pub fn new(reason: CloseReason, words: impl Into<Cow<'static, str>>) -> CloseCause {
+        let words = words.into();
+        CloseCause { reason, words }
+    }
+}
+
+/// A reason that needs no words.
+impl From<CloseReason> for CloseCause {
+    fn from(reason: CloseReason) -> CloseCause {
+        CloseCause::new(reason, "")
+    }
+}
+
+impl fmt::Display for CloseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = self.reason.to_string();
+        match self.words.is_empty() || self.words == reason {
+            true => f.write_str(&reason),
+            false => write!(f, "{reason}: {}", self.words),
+        }
+    }
+}
+
+/// How far the outgoing side has come; see the [table](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing has ended.
+    Open,
+    /// Output and receipts are still taken.
+    Draining,
+    /// Nothing more is taken; what is queued goes out.
+    Flushing,
+    /// All was sent, and the FIN.
+    HalfClosed,
+    /// Nothing is sent any more.
+    Closed,
+}
+
+/// How far a connection has come to its end, and why.
+#[derive(Debug)]
+pub struct CloseState {
+    phase: Phase,
+    cause: Option<CloseCause>,
+    /// When a draining connection gives up the receipts it is owed.
+    receipts_by: Option<Instant>,
+    /// When the connection is closed, whatever has not been sent.
+    close_by: Option<Instant>,
+}
+
+impl CloseState {
+    /// The state of a new connection.
+    pub(super) fn new() -> CloseState {
+        CloseState {
+            phase: Phase::Open,
+            cause: None,
+            receipts_by: None,
+            close_by: None,
+        }
+    }
+
+    /// How far the connection has come.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Why it ends, if it does.
+    pub fn cause(&self) -> Option<&CloseCause> {
+        self.cause.as_ref()
+    }
+
+    /// Whether more output is taken.
+    pub(super) fn takes_output(&self) -> bool {
+        self.phase <= Phase::Draining
+    }
+
+    /// `Open` → `Draining`. In a later phase only the deadlines can change: they come earlier if this cause asks for it.
+    pub(super) fn drain(&mut self, cause: CloseCause, now: Instant) {
+        let receipts_by = now + cause.reason.receipt_patience();
+        let close_by = now + DRAIN_TIME;
+        if self.phase == Phase::Open {
+            self.phase = Phase::Draining;
+            self.cause = Some(cause);
+        }
+        self.receipts_by = earlier(self.receipts_by, receipts_by);
+        self.close_by = earlier(self.close_by, close_by);
+    }
+
+    /// `Draining` → `Flushing`.
+    pub(super) fn finish(&mut self) {
+        if self.phase == Phase::Draining {
+            self.phase = Phase::Flushing;
+        }
+    }
+
+    /// `Flushing` → `HalfClosed`.
+    pub(super) fn half_close(&mut self, now: Instant) {
+        if self.phase == Phase::Flushing {
+            self.phase = Phase::HalfClosed;
+            self.close_by = earlier(self.close_by, now + FIN_TIME);
+        }
+    }
+
+    /// Any phase → `Closed`.
+    pub(super) fn close(&mut self, cause: impl Into<CloseCause>) {
+        self.phase = Phase::Closed;
+        self.cause.get_or_insert_with(|| cause.into());
+    }
+
+    /// The next deadline that changes the phase, if there is one.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Draining => self.receipts_by.min(self.close_by),
+            _ => self.close_by,
+        }
+    }
+
+    /// Whether a draining connection has waited long enough for receipts.
+    pub(super) fn is_past_receipts(&self, now: Instant) -> bool {
+        self.phase == Phase::Draining && self.receipts_by.is_some_and(|by| now >= by)
+    }
+
+    /// Whether the time of the whole drain is up.
+    pub(super) fn is_past_drain(&self, now: Instant) -> bool {
+        self.phase != Phase::Closed && self.close_by.is_some_and(|by| now >= by)
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Instant) -> Option<Instant> {
+    Some(one.map_or(other, |one| one.min(other)))
+}

@@ -1,0 +1,120 @@
+//! A length before each object: four bytes, big-endian. White space may stand around the object and counts as part
+//! of the length.
+
+use std::ops::Range;
+
+use super::decoder::{Cut, Decoder};
+use super::error::FrameError;
+use crate::wire::scanner::{Scanner, is_white_space};
+
+/// No frame may reach this many bytes, whatever the settings and the framing. A length prefix below it begins with
+/// a zero byte, by which [`detect`](super::detect()) knows this framing.
+pub const FRAME_CEILING: usize = 16 << 20;
+
+/// Bytes of a length prefix.
+const PREFIX: usize = size_of::<u32>();
+
+/// Cuts where the lengths say. It keeps no state: a frame is looked at once it has arrived in full.
+#[derive(Debug)]
+pub(super) struct PrefixedDecoder;
+
+impl Decoder for PrefixedDecoder {
+    #[inline]
+    fn decode(&mut self, unread: &mut [u8], limit: usize) -> Result<Cut, FrameError> {
+        let incomplete = Cut {
+            consumed: 0,
+            text: None,
+        };
+        let Some((prefix, rest)) = unread.split_first_chunk::<PREFIX>() else {
+            return Ok(incomplete);
+        };
+        let length = length_of(prefix, limit)?;
+        let Some(body) = rest.get(..length) else {
+            return Ok(incomplete);
+        };
+        let object = find_object(body)?;
+        Ok(Cut {
+            consumed: PREFIX + length,
+            text: Some(PREFIX + object.start..PREFIX + object.end),
+        })
+    }
+}
+
+/// The length that `prefix` states, which must be from 1 to `limit`. The error names the likeliest mistake.
+fn length_of(prefix: &[u8; PREFIX], limit: usize) -> Result<usize, FrameError> {
+    match (u32::from_be_bytes(*prefix) as usize, prefix) {
+        (0, _) => Err(FrameError::BadPrefix(
+            "the length is 0; is it sent as 8 bytes?",
+        )),
+        (length, _) if length <= limit => Ok(length),
+        (_, [_, _, b'{', b'"']) => {
+            Err(FrameError::BadPrefix("is it sent as 2 bytes? It must be 4"))
+        }
+        (..FRAME_CEILING, _) => Err(FrameError::TooLarge(limit)),
+        _ => Err(FrameError::BadPrefix(
+            "the length is out of bounds; is it little-endian?",
+        )),
+    }
+}
+
+/// Where the one object in `body` stands, without the white space around it.
+fn find_object(body: &[u8]) -> Result<Range<usize>, FrameError> {
+    let is_not_blank = |byte: &u8| !is_white_space(*byte);
+    let start = body.iter().position(is_not_blank).unwrap_or(body.len());
+    let end = body
+        .iter()
+        .rposition(is_not_blank)
+        .map_or(start, |at| at + 1);
+    let mut scanner = Scanner::default();
+    let is_complete = scanner.advance(&body[start..end])?;
+    if is_complete && scanner.position() == end - start {
+        Ok(start..end)
+    } else {
+        Err(FrameError::NotOneObject)
+    }
+}
+
+/// Wraps lines for this framing: a length comes before each object, and the newline goes.
+pub(super) fn encode(lines: &[u8]) -> Vec<u8> {
+    // Most messages are longer than 32 bytes, so an eighth more has room for their lengths.
+    let mut frames = Vec::with_capacity(lines.len() + lines.len() / 8 + PREFIX);
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let json = line.strip_suffix(b"\n").unwrap_or(line);
+        // No line approaches 4 GiB: the longest are a roster of all connections, and a relayed frame below
+        // `FRAME_CEILING`.
+        frames.extend_from_slice(&u32::try_from(json.len()).unwrap_or(u32::MAX).to_be_bytes());
+        frames.extend_from_slice(json);
+    }
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{LIMIT, check, check_error};
+    use super::*;
+
+    #[test]
+    fn a_first_byte_of_zero_chooses_length_prefixes() {
+        check(b"\0\0\0\x02{}\0\0\0\x05 {} \n", &["{}", "{}"]);
+        check_error(b"\0\0\0\x04{}{}", FrameError::NotOneObject);
+        check_error(b"\0\0\0\x01{", FrameError::NotOneObject);
+        check_error(b"\0\0\0\x02[]", FrameError::NotAnObject);
+        check_error(
+            b"\0\0\0\x00",
+            FrameError::BadPrefix("the length is 0; is it sent as 8 bytes?"),
+        );
+        check_error(b"\0\x01\0\x01", FrameError::TooLarge(LIMIT));
+        check_error(
+            b"\0\0\0\x02{}{\"Co",
+            FrameError::BadPrefix("the length is out of bounds; is it little-endian?"),
+        );
+    }
+
+    #[test]
+    fn prefixed_frames_have_no_newline() {
+        assert_eq!(
+            encode(b"{}\n{\"a\":1}\n"),
+            b"\0\0\0\x02{}\0\0\0\x07{\"a\":1}"
+        );
+    }
+}

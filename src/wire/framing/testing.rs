@@ -1,0 +1,55 @@
+//! What the tests of framings share: bytes fed to a reader in pieces.
+
+use super::{FrameError, FrameReader};
+
+pub(super) const LIMIT: usize = 64 << 10;
+
+/// Feeds `bytes` in pieces of `step` to a reader that detects the framing, and collects all that comes out.
+#[track_caller]
+pub(super) fn frames(bytes: &[u8], step: usize) -> (Vec<String>, Option<FrameError>) {
+    read(FrameReader::detecting(), bytes, step)
+}
+
+/// Feeds `bytes` in pieces of `step` to `reader`, and collects all that comes out.
+#[track_caller]
+pub(super) fn read(
+    mut reader: FrameReader,
+    bytes: &[u8],
+    step: usize,
+) -> (Vec<String>, Option<FrameError>) {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let space = reader.space();
+        let count = step.min(space.len()).min(rest.len());
+        space[..count].copy_from_slice(&rest[..count]);
+        reader.filled(count);
+        rest = &rest[count..];
+        loop {
+            match reader.next_frame(LIMIT) {
+                Ok(Some(frame)) => out.push(frame.to_owned()),
+                Ok(None) => break,
+                Err(error) => return (out, Some(error)),
+            }
+        }
+    }
+    (out, None)
+}
+
+#[track_caller]
+pub(super) fn check(bytes: &[u8], expected: &[&str]) {
+    for step in [1, 2, 3, 7, bytes.len()] {
+        let (got, error) = frames(bytes, step);
+        assert_eq!(
+            (got.iter().map(String::as_str).collect::<Vec<_>>(), error),
+            (expected.to_vec(), None)
+        );
+    }
+}
+
+#[track_caller]
+pub(super) fn check_error(bytes: &[u8], expected: FrameError) {
+    for step in [1, 2, bytes.len()] {
+        assert_eq!(frames(bytes, step).1, Some(expected), "in steps of {step}");
+    }
+}
