@@ -3,11 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use crate::storage::accounts_file::AccountsError;
 use crate::storage::bans::BansError;
 use crate::storage::certificate::CertificateError;
+use crate::storage::data_dir::DataDirError;
 
 /// Why the server can't start. Each says, in a line, what is wrong and what to do.
 #[derive(Debug)]
@@ -16,10 +16,8 @@ pub enum StartError {
     Setting(String),
     /// An address can't be listened on; the text is the flag that chose its port.
     Listen(SocketAddr, &'static str, io::Error),
-    /// The data folder can't be made or written to.
-    DataDir(PathBuf, io::Error),
-    /// Another server uses the data folder.
-    DataDirInUse(PathBuf),
+    /// The data folder can't be used.
+    DataDir(DataDirError),
     /// The accounts can't be read.
     Accounts(AccountsError),
     /// The bans can't be read.
@@ -61,16 +59,7 @@ impl fmt::Display for StartError {
                     ),
                 }
             }
-            StartError::DataDir(path, error) => write!(
-                f,
-                "cannot write to the data folder {}: {error}; choose another with --data-dir",
-                path.display()
-            ),
-            StartError::DataDirInUse(path) => write!(
-                f,
-                "another chatd is using the data folder {}; stop it or choose another with --data-dir",
-                path.display()
-            ),
+            StartError::DataDir(error) => error.fmt(f),
             StartError::Accounts(error) => error.fmt(f),
             StartError::Bans(error) => error.fmt(f),
             StartError::Certificate(error) => {
@@ -88,6 +77,12 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+impl From<DataDirError> for StartError {
+    fn from(error: DataDirError) -> Self {
+        StartError::DataDir(error)
+    }
+}
 
 impl From<AccountsError> for StartError {
     fn from(error: AccountsError) -> Self {

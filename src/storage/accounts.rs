@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 
 use super::accounts_file::{AccountsError, AccountsFile, Record};
-use super::password::{HashingGate, PasswordHash};
+use super::hashing_gate::HashingGate;
+use super::password::PasswordHash;
 use crate::sync::{Arc, Mutex};
 use crate::wire::NameKey;
 
@@ -67,8 +68,10 @@ impl Accounts {
         })
     }
 
-    /// Lets no thread wait for a turn to hash any more.
-    pub fn close(&self) {}
+    /// Lets no thread wait any more for its turn to hash a password: the server stops.
+    pub fn close(&self) {
+        self.gate.close();
+    }
 
     /// How many names are registered.
     pub fn len(&self) -> usize {
@@ -93,7 +96,7 @@ impl Accounts {
             return Ok(false);
         };
         let is_right = {
-            let _permit = self.gate.pass().ok_or(BUSY)?;
+            let _turn = self.gate.enter().ok_or(BUSY)?;
             record.hash.verify(password).map_err(|error| {
                 log::error!("cannot verify a password: {error}");
                 INTERNAL
@@ -117,7 +120,7 @@ impl Accounts {
         }
         let reservation = self.reserve(name, connection)?;
         let hash = {
-            let _permit = self.gate.pass().ok_or(BUSY)?;
+            let _turn = self.gate.enter().ok_or(BUSY)?;
             PasswordHash::new(password).map_err(|error| {
                 log::error!("cannot hash a password: {error}");
                 INTERNAL
@@ -132,7 +135,7 @@ impl Accounts {
             hash,
             registered,
         };
-        self.file.lock().append(&record).map_err(|error| {
+        self.file.lock().add(&record).map_err(|error| {
             log::error!("cannot write the accounts file: {error}");
             format!("the server cannot save accounts now: {error}")
         })?;

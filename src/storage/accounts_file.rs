@@ -1,19 +1,23 @@
 //! The file that registered names are kept in: a JSON object a line, to be read and mended with a text editor
 //! while the server is stopped.
 //!
-//! A line counts once it is on disk with its newline. The file only ever grows at its end, so after a crash the
-//! last line may be torn, and nothing else may be. When an account is removed, a new file takes the old one's place.
+//! The file is replaced whole at each change. That is little work beside the hash of a password, and leaves nothing
+//! half written.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::durable_file::{self as disk, sync_folder};
+use super::durable_file;
 use super::password::PasswordHash;
 use crate::wire::{NameKey, check_name};
+
+/// What some editors put at the start.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// One account, as a line of the file.
 #[derive(Clone, Debug)]
@@ -32,6 +36,94 @@ struct Fields {
     hash: String,
     #[serde(default)]
     registered: String,
+}
+
+/// The file on disk, and what it holds.
+#[derive(Debug)]
+pub struct AccountsFile {
+    path: PathBuf,
+    /// The bytes of the file, as they were last read or written.
+    contents: Vec<u8>,
+    /// [`durable_file::replace`], but in tests of a disk that fails.
+    replace: fn(&Path, &[u8]) -> io::Result<()>,
+}
+
+impl AccountsFile {
+    /// Opens the file, or makes an empty one, and reads all accounts. A torn last line is dropped.
+    pub fn open(path: &Path) -> Result<(AccountsFile, Vec<Record>), AccountsError> {
+        let failed = |error| AccountsError::Io(path.to_owned(), error);
+        let (bytes, is_new) = match fs::read(path) {
+            Ok(bytes) => (bytes, false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), true),
+            Err(error) => return Err(failed(error)),
+        };
+        let (records, whole) = parse(&bytes)
+            .map_err(|(line, what)| AccountsError::Damaged(path.to_owned(), line, what))?;
+        let torn = bytes.len() - whole;
+        if torn > 0 {
+            log::warn!(
+                "dropped the last line of {}: {torn} bytes of a registration that was interrupted",
+                path.display()
+            );
+        }
+        let mut file = AccountsFile {
+            path: path.to_owned(),
+            contents: bytes,
+            replace: durable_file::replace,
+        };
+        if is_new || torn > 0 {
+            file.contents.truncate(whole);
+            (file.replace)(path, &file.contents).map_err(failed)?;
+        }
+        Ok((file, records))
+    }
+
+    /// Adds an account, and returns when it is on disk. After an error it is not, as far as the disk obeys.
+    pub fn add(&mut self, record: &Record) -> io::Result<()> {
+        let mut contents = self.contents.clone();
+        // An editor may have left the last line without its newline.
+        if contents.last().is_some_and(|byte| *byte != b'\n') {
+            contents.push(b'\n');
+        }
+        contents.extend(line_of(record)?);
+        self.save(contents)
+    }
+
+    /// Removes the account with this name, and returns when it is gone from the disk. All other lines stay as they
+    /// are. After an error it is still there, as far as the disk obeys.
+    pub fn remove(&mut self, name: &NameKey) -> io::Result<()> {
+        let is_other = |(index, line): &(usize, &[u8])| {
+            let fields = serde_json::from_slice::<Fields>(text_of(line, *index));
+            !fields.is_ok_and(|fields| NameKey::new(&fields.name) == *name)
+        };
+        let lines = self.contents.split_inclusive(|byte| *byte == b'\n');
+        let others: Vec<&[u8]> = lines
+            .enumerate()
+            .filter(is_other)
+            .map(|(_, line)| line)
+            .collect();
+        self.save(others.concat())
+    }
+
+    /// Replaces the file. Changes that others have made to it meanwhile are not overwritten.
+    fn save(&mut self, contents: Vec<u8>) -> io::Result<()> {
+        match fs::read(&self.path) {
+            Ok(found) if found == self.contents => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {
+                return Err(io::Error::other(
+                    "the accounts file was changed, removed or replaced; restart the server",
+                ));
+            }
+        }
+        if let Err(error) = (self.replace)(&self.path, &contents) {
+            // The new file may be in place, but not safely on disk: what is refused must not come back after a restart.
+            let _ = (self.replace)(&self.path, &self.contents);
+            return Err(error);
+        }
+        self.contents = contents;
+        Ok(())
+    }
 }
 
 /// Why the file can't be used.
@@ -64,188 +156,6 @@ impl fmt::Display for AccountsError {
 
 impl std::error::Error for AccountsError {}
 
-/// What [`AccountsFile`] needs of a file that it appends to.
-pub trait Storage {
-    /// Writes at the end.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Returns when all that was written is on disk.
-    fn sync(&mut self) -> io::Result<()>;
-    /// Cuts the file to this length, in bytes.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
-}
-
-/// A file on disk, which must stay where it was opened.
-#[derive(Debug)]
-pub struct DiskFile {
-    file: File,
-    path: PathBuf,
-}
-
-impl DiskFile {
-    /// Fails if nobody will find the file again, because it was removed, or replaced as editors do: what is written
-    /// to it would be lost.
-    fn check_in_place(&self) -> io::Result<()> {
-        let there = std::fs::metadata(&self.path);
-        #[cfg(unix)]
-        let is_same = {
-            use std::os::unix::fs::MetadataExt;
-            let own = self.file.metadata()?;
-            there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino()))
-        };
-        #[cfg(not(unix))]
-        let is_same = there.is_ok();
-        match is_same {
-            true => Ok(()),
-            false => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the accounts file was removed or replaced; restart the server",
-            )),
-        }
-    }
-}
-
-impl Storage for DiskFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.check_in_place()?;
-        // Not opened for appending: on Windows such a file can't be cut.
-        self.file.seek(SeekFrom::End(0))?;
-        self.file.write_all(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
-    }
-}
-
-/// The open file, at whose end accounts are added.
-#[derive(Debug)]
-pub struct AccountsFile<S = DiskFile> {
-    storage: S,
-    /// Everything before this offset is whole lines.
-    length: u64,
-    /// Whether something unfinished may stand behind `length`.
-    is_dirty: bool,
-    /// Whether the disk has failed to say that it keeps what it was given. What it holds is unknown from then on.
-    is_unsure: bool,
-}
-
-impl AccountsFile {
-    /// Opens the file, or makes an empty one, and reads all accounts. A torn last line is dropped.
-    pub fn open(path: &Path) -> Result<(AccountsFile, Vec<Record>), AccountsError> {
-        let failed = |error| AccountsError::Io(path.to_owned(), error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = DiskFile {
-            file: options.open(path).map_err(failed)?,
-            path: path.to_owned(),
-        };
-        let mut bytes = Vec::new();
-        file.file.read_to_end(&mut bytes).map_err(failed)?;
-
-        let contents = parse(&bytes)
-            .map_err(|(line, what)| AccountsError::Damaged(path.to_owned(), line, what))?;
-        if contents.whole < bytes.len() {
-            log::warn!(
-                "dropped the last line of {}: {} bytes of a registration that was interrupted",
-                path.display(),
-                bytes.len() - contents.whole
-            );
-            file.cut(contents.whole as u64).map_err(failed)?;
-        }
-        let mut length = contents.whole as u64;
-        if contents.lacks_newline {
-            file.append(b"\n").map_err(failed)?;
-            length += 1;
-        }
-        file.sync().map_err(failed)?;
-        sync_folder(path).map_err(failed)?;
-        Ok((AccountsFile::new(file, length), contents.records))
-    }
-
-    /// Removes the account with this name, and returns when it is gone from the disk. All other lines stay as they
-    /// are. After an error it is still there, as far as the disk obeys.
-    ///
-    /// The file is replaced whole: a line that says the account is gone would keep its hash, and would be a puzzle
-    /// to whoever reads the file with an editor.
-    pub fn remove(&mut self, name: &NameKey) -> io::Result<()> {
-        self.check_sure()?;
-        self.storage.check_in_place()?;
-        let DiskFile { file, path } = &mut self.storage;
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(0))?;
-        file.take(self.length).read_to_end(&mut bytes)?;
-        let mut rest = Vec::with_capacity(bytes.len());
-        for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let text = match line.strip_prefix(BYTE_ORDER_MARK) {
-                Some(text) if index == 0 => text,
-                _ => line,
-            };
-            let fields = serde_json::from_slice::<Fields>(text);
-            if !fields.is_ok_and(|fields| NameKey::new(&fields.name) == *name) {
-                rest.extend_from_slice(line);
-            }
-        }
-        *file = disk::replace(path, &rest)?;
-        self.length = rest.len() as u64;
-        self.is_dirty = false;
-        // If the folder is not on disk, a power cut may bring back the old file, without what is added from now on.
-        sync_folder(path).inspect_err(|_| self.is_unsure = true)
-    }
-}
-
-impl<S: Storage> AccountsFile<S> {
-    fn new(storage: S, length: u64) -> AccountsFile<S> {
-        AccountsFile {
-            storage,
-            length,
-            is_dirty: false,
-            is_unsure: false,
-        }
-    }
-
-    fn check_sure(&self) -> io::Result<()> {
-        match self.is_unsure {
-            true => Err(io::Error::other(
-                "an earlier write failed; restart the server",
-            )),
-            false => Ok(()),
-        }
-    }
-
-    /// Adds an account, and returns when it is on disk. After an error it is not, as far as the disk obeys.
-    pub fn append(&mut self, record: &Record) -> io::Result<()> {
-        self.check_sure()?;
-        if self.is_dirty {
-            self.storage.cut(self.length)?;
-            self.is_dirty = false;
-        }
-        let line = line_of(record)?;
-        self.is_dirty = true;
-        if let Err(error) = self.storage.append(&line) {
-            self.is_dirty = self.storage.cut(self.length).is_err();
-            return Err(error);
-        }
-        if let Err(error) = self.storage.sync() {
-            self.is_unsure = true;
-            // Best effort: the account was not acknowledged, so it should not appear after the restart.
-            let _ = self.storage.cut(self.length);
-            return Err(error);
-        }
-        self.is_dirty = false;
-        self.length += line.len() as u64;
-        Ok(())
-    }
-}
-
-/// What some editors put at the start.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
 fn line_of(record: &Record) -> io::Result<Vec<u8>> {
     let fields = Fields {
         name: record.name.clone(),
@@ -257,57 +167,50 @@ fn line_of(record: &Record) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// What the bytes of a file amount to.
-#[derive(Debug)]
-struct Contents {
-    records: Vec<Record>,
-    /// How many bytes are whole lines; what comes behind is torn.
-    whole: usize,
-    /// Whether the last of these lines has no newline.
-    lacks_newline: bool,
+/// A line without what stands around its object. `index` counts lines from 0.
+fn text_of(line: &[u8], index: usize) -> &[u8] {
+    let text = match index {
+        0 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
+        _ => line,
+    };
+    text.trim_ascii()
 }
 
-/// Reads all lines. The error is the number of a damaged line, and what is wrong with it.
-fn parse(bytes: &[u8]) -> Result<Contents, (usize, String)> {
+/// Reads all lines. Returns the accounts, and how many bytes are whole lines; what comes behind is torn. The error is the
+/// number of a damaged line, counted from 1, and what is wrong with it.
+fn parse(bytes: &[u8]) -> Result<(Vec<Record>, usize), (usize, String)> {
     let mut records = Vec::new();
-    let mut lines_of_names = std::collections::HashMap::new();
+    let mut lines_of_names = HashMap::new();
     let mut whole = 0;
-    let mut lacks_newline = false;
     for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let text = text_of(line, index);
         let is_last = whole + line.len() == bytes.len();
-        let has_newline = line.ends_with(b"\n");
-        let text = if index == 0 {
-            line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
-        } else {
-            line
-        };
-        let text = text.trim_ascii();
-        // A registration that was cut short has no closing brace yet, or holes where the disk had not written.
-        if is_last
-            && !text.is_empty()
-            && (!has_newline && !text.ends_with(b"}") || text.contains(&0))
-        {
+        if is_last && is_torn(line, text) {
             break;
         }
         whole += line.len();
-        lacks_newline = !has_newline;
         if text.is_empty() {
             continue;
         }
-        let record = parse_line(text).map_err(|what| (index + 1, what))?;
-        if let Some(earlier) = lines_of_names.insert(NameKey::new(&record.name), index + 1) {
+        let number = index + 1;
+        let record = parse_line(text).map_err(|what| (number, what))?;
+        if let Some(earlier) = lines_of_names.insert(NameKey::new(&record.name), number) {
+            let name = &record.name;
             return Err((
-                index + 1,
-                format!("the name {} stands in line {earlier} already", record.name),
+                number,
+                format!("the name {name} stands in line {earlier} already"),
             ));
         }
         records.push(record);
     }
-    Ok(Contents {
-        records,
-        whole,
-        lacks_newline,
-    })
+    Ok((records, whole))
+}
+
+/// Whether a last line was cut short, by an earlier version that added lines at the end: it has no closing brace yet, or
+/// holes where the disk had not written.
+fn is_torn(line: &[u8], text: &[u8]) -> bool {
+    let is_cut = !line.ends_with(b"\n") && !text.ends_with(b"}");
+    !text.is_empty() && (is_cut || text.contains(&0))
 }
 
 fn parse_line(text: &[u8]) -> Result<Record, String> {
@@ -347,7 +250,7 @@ mod tests {
     fn names_in(bytes: &[u8]) -> Vec<String> {
         parse(bytes)
             .unwrap()
-            .records
+            .0
             .into_iter()
             .map(|record| record.name)
             .collect()
@@ -370,10 +273,10 @@ mod tests {
 
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("accounts.jsonl");
-            std::fs::write(&path, &bytes[..cut]).unwrap();
+            fs::write(&path, &bytes[..cut]).unwrap();
             let (mut file, records) = AccountsFile::open(&path).unwrap();
             assert_eq!(records.len(), expected);
-            file.append(&record("Dora")).unwrap();
+            file.add(&record("Dora")).unwrap();
             drop(file);
             let (_, records) = AccountsFile::open(&path).unwrap();
             assert_eq!(records.len(), expected + 1, "after one more, cut at {cut}");
@@ -406,36 +309,35 @@ mod tests {
         ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("accounts.jsonl");
-            std::fs::write(&path, before).unwrap();
+            fs::write(&path, before).unwrap();
             let (mut file, _) = AccountsFile::open(&path).unwrap();
             file.remove(&NameKey::new(name)).unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
-            file.append(&record(name)).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), after);
+            file.add(&record(name)).unwrap();
             let added = String::from_utf8(file_of(&[name])).unwrap();
-            let text = std::fs::read_to_string(&path).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
             assert_eq!(text, after + &added);
             AccountsFile::open(&path).unwrap();
-            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
     }
 
     #[test]
-    fn an_account_that_cannot_be_removed_stays() {
+    fn what_cannot_be_saved_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("accounts.jsonl");
-        std::fs::write(&path, file_of(&["Anna", "Bobby"])).unwrap();
+        fs::write(&path, file_of(&["Anna", "Bobby"])).unwrap();
         let (mut file, _) = AccountsFile::open(&path).unwrap();
         // Where the new file would be written.
         let in_the_way = folder.path().join("accounts.jsonl.new");
-        std::fs::create_dir(&in_the_way).unwrap();
+        fs::create_dir(&in_the_way).unwrap();
         assert!(file.remove(&NameKey::new("Anna")).is_err());
-        file.append(&record("Charles")).unwrap();
-        let text = std::fs::read(&path).unwrap();
-        assert_eq!(names_in(&text), ["Anna", "Bobby", "Charles"]);
-        std::fs::remove_dir(&in_the_way).unwrap();
+        assert!(file.add(&record("Charles")).is_err());
+        assert_eq!(names_in(&fs::read(&path).unwrap()), ["Anna", "Bobby"]);
+        fs::remove_dir(&in_the_way).unwrap();
         file.remove(&NameKey::new("Anna")).unwrap();
-        let text = std::fs::read(&path).unwrap();
-        assert_eq!(names_in(&text), ["Bobby", "Charles"]);
+        file.add(&record("Charles")).unwrap();
+        assert_eq!(names_in(&fs::read(&path).unwrap()), ["Bobby", "Charles"]);
     }
 
     #[test]
@@ -443,20 +345,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("accounts.jsonl");
         let aside = folder.path().join("accounts.jsonl~");
-        std::fs::write(&path, file_of(&["Anna"])).unwrap();
+        fs::write(&path, file_of(&["Anna"])).unwrap();
         let (mut file, _) = AccountsFile::open(&path).unwrap();
-        std::fs::rename(&path, &aside).unwrap();
+        fs::rename(&path, &aside).unwrap();
         for edited in [None, Some(file_of(&["Bobby"]))] {
             if let Some(edited) = &edited {
-                std::fs::write(&path, edited).unwrap();
+                fs::write(&path, edited).unwrap();
             }
-            if edited.is_some() && cfg!(not(unix)) {
-                continue;
-            }
-            assert!(file.append(&record("Charles")).is_err());
+            assert!(file.add(&record("Charles")).is_err());
             assert!(file.remove(&NameKey::new("Anna")).is_err());
-            assert_eq!(std::fs::read(&path).ok(), edited);
-            assert_eq!(std::fs::read(&aside).unwrap(), file_of(&["Anna"]));
+            assert_eq!(fs::read(&path).ok(), edited);
+            assert_eq!(fs::read(&aside).unwrap(), file_of(&["Anna"]));
         }
     }
 
@@ -490,79 +389,42 @@ mod tests {
         assert_eq!(names_in(&bytes), ["Anna"]);
     }
 
-    /// A disk that fails when told to.
-    #[derive(Default)]
-    struct Disk {
-        bytes: Vec<u8>,
-        room: usize,
-        fails_to_sync: bool,
-        fails_to_cut: bool,
-    }
+    /// A file named so in the folder makes the disk fail before a new file is in place.
+    const FULL: &str = "full";
 
-    impl Storage for Disk {
-        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-            let count = bytes.len().min(self.room - self.bytes.len());
-            self.bytes.extend_from_slice(&bytes[..count]);
-            if count < bytes.len() {
-                Err(io::ErrorKind::StorageFull.into())
-            } else {
-                Ok(())
-            }
+    /// The same, but after it is in place: the folder can't be written.
+    const UNSAFE: &str = "unsafe";
+
+    /// Replaces files on a disk that fails when told to, each time once.
+    fn replace_on_faulty_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let folder = path.parent().unwrap();
+        if fs::remove_file(folder.join(FULL)).is_ok() {
+            return Err(io::ErrorKind::StorageFull.into());
         }
-
-        fn sync(&mut self) -> io::Result<()> {
-            if self.fails_to_sync {
-                Err(io::Error::other("no"))
-            } else {
-                Ok(())
-            }
-        }
-
-        fn cut(&mut self, length: u64) -> io::Result<()> {
-            if self.fails_to_cut {
-                return Err(io::Error::other("no"));
-            }
-            self.bytes.truncate(length as usize);
-            Ok(())
+        durable_file::replace(path, bytes)?;
+        match fs::remove_file(folder.join(UNSAFE)) {
+            Ok(()) => Err(io::Error::other("the folder is not on disk")),
+            Err(_) => Ok(()),
         }
     }
 
     #[test]
-    fn a_full_disk_leaves_no_damaged_line() {
-        let line = line_of(&record("Anna")).unwrap();
-        let mut file = AccountsFile::new(
-            Disk {
-                room: line.len() + 20,
-                ..Disk::default()
-            },
-            0,
-        );
-        file.append(&record("Anna")).unwrap();
-        assert!(file.append(&record("Bobby")).is_err());
-        assert_eq!(file.storage.bytes, line);
-
-        file.storage.fails_to_cut = true;
-        assert!(file.append(&record("Bobby")).is_err());
-        assert!(file.append(&record("Bobby")).is_err());
-        file.storage.fails_to_cut = false;
-        file.storage.room = 1000;
-        file.append(&record("Charles")).unwrap();
-        assert_eq!(names_in(&file.storage.bytes), ["Anna", "Charles"]);
-    }
-
-    #[test]
-    fn a_disk_that_does_not_sync_is_not_trusted_again() {
-        let mut file = AccountsFile::new(
-            Disk {
-                room: 1000,
-                fails_to_sync: true,
-                ..Disk::default()
-            },
-            0,
-        );
-        assert!(file.append(&record("Anna")).is_err());
-        file.storage.fails_to_sync = false;
-        assert!(file.append(&record("Anna")).is_err());
-        assert_eq!(file.storage.bytes, b"");
+    fn a_disk_that_fails_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.jsonl");
+        let (mut file, _) = AccountsFile::open(&path).unwrap();
+        file.replace = replace_on_faulty_disk;
+        file.add(&record("Anna")).unwrap();
+        for fault in [FULL, UNSAFE] {
+            fs::write(folder.path().join(fault), "").unwrap();
+            assert!(file.add(&record("Bobby")).is_err());
+            assert_eq!(fs::read(&path).unwrap(), file_of(&["Anna"]), "{fault}");
+            fs::write(folder.path().join(fault), "").unwrap();
+            assert!(file.remove(&NameKey::new("Anna")).is_err());
+            assert_eq!(fs::read(&path).unwrap(), file_of(&["Anna"]), "{fault}");
+        }
+        file.add(&record("Charles")).unwrap();
+        file.remove(&NameKey::new("Anna")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), file_of(&["Charles"]));
     }
 }

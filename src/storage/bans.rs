@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::durable_file as disk;
+use super::durable_file;
 use crate::sync::Mutex;
 use crate::wire::check_name;
 
@@ -181,8 +181,7 @@ impl Bans {
         };
         let mut saved = self.saved.lock();
         if *saved < change {
-            disk::replace(&self.path, &bytes)?;
-            disk::sync_folder(&self.path)?;
+            durable_file::replace(&self.path, &bytes)?;
             *saved = change;
         }
         Ok(())

@@ -1,8 +1,7 @@
 //! The certificate of the TLS port: made on the first start, or given by the teacher.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use openssl::ssl::SslContext;
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 
+use super::durable_file;
 use crate::transport::tls;
 
 /// How long a certificate is valid that is made here, in days: ten years. Clients pin its fingerprint, so it
@@ -136,12 +136,12 @@ pub fn load_or_make(
             if !key_exists {
                 let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
                 let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
-                write_new(key_path, &key.private_key_to_pem_pkcs8()?)?;
+                write(key_path, &key.private_key_to_pem_pkcs8()?)?;
             }
             let key = PKey::private_key_from_pem(&read(key_path)?).map_err(|_| {
                 CertificateError::Content(key_path.to_owned(), "a private key without a passphrase")
             })?;
-            write_new(certificate_path, &make(&key, host, addresses)?.to_pem()?)?;
+            write(certificate_path, &make(&key, host, addresses)?.to_pem()?)?;
         }
         (true, true) => {}
     }
@@ -152,20 +152,9 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     std::fs::read(path).map_err(|error| CertificateError::Read(path.to_owned(), error))
 }
 
-/// Writes a file that only its owner can read. It appears whole or not at all.
-fn write_new(path: &Path, contents: &[u8]) -> Result<(), CertificateError> {
-    let unfinished = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let write = || {
-        let mut file = options.open(&unfinished)?;
-        file.write_all(contents)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)
-    };
-    write().map_err(|error| CertificateError::Write(path.to_owned(), error))
+fn write(path: &Path, contents: &[u8]) -> Result<(), CertificateError> {
+    durable_file::replace(path, contents)
+        .map_err(|error| CertificateError::Write(path.to_owned(), error))
 }
 
 /// Makes a self-signed certificate.

@@ -1,9 +1,9 @@
 //! The folder in which a server keeps what outlives it.
 
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
-
-use crate::server::error::StartError;
 
 /// The data folder, held by this server alone for as long as this value lives.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub struct DataDir {
 
 impl DataDir {
     /// Makes the folder if need be, private to its owner, and makes sure that no other server uses it.
-    pub fn open(path: &Path) -> Result<DataDir, StartError> {
-        let failed = |error| StartError::DataDir(path.to_owned(), error);
+    pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
+        let failed = |error| DataDirError::Io(path.to_owned(), error);
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -29,7 +29,7 @@ impl DataDir {
         let lock = options.open(path.join("chatd.lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(DataDir { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StartError::DataDirInUse(path)),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path)),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
@@ -59,3 +59,31 @@ impl DataDir {
         self.path.join("key.pem")
     }
 }
+
+/// Why the data folder can't be used.
+#[derive(Debug)]
+pub enum DataDirError {
+    /// It can't be made or written to.
+    Io(PathBuf, io::Error),
+    /// Another server uses it.
+    InUse(PathBuf),
+}
+
+impl fmt::Display for DataDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataDirError::Io(path, error) => write!(
+                f,
+                "cannot write to the data folder {}: {error}; choose another with --data-dir",
+                path.display()
+            ),
+            DataDirError::InUse(path) => write!(
+                f,
+                "another chatd is using the data folder {}; stop it or choose another with --data-dir",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DataDirError {}

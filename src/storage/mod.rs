@@ -6,6 +6,7 @@ pub mod bans;
 pub mod certificate;
 pub mod data_dir;
 pub mod durable_file;
+pub mod hashing_gate;
 pub mod password;
 
 pub use accounts::Accounts;

@@ -1,10 +1,8 @@
-//! Hashes of passwords, and how many may be computed at once.
+//! Hashes of passwords.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use openssl::error::ErrorStack;
 use openssl::{base64, memcmp, pkcs5, rand};
 
@@ -14,9 +12,6 @@ const COST: Cost = Cost {
     r: 8,
     p: 1,
 };
-
-/// How long one may wait for a turn to hash. Whoever waits reads nothing meanwhile, and would not notice its end.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Length of the salt of new hashes, in bytes.
 const SALT_LENGTH: usize = 16;
@@ -130,43 +125,6 @@ impl FromStr for PasswordHash {
             salt,
             hash,
         })
-    }
-}
-
-/// Lets few threads hash at a time, so that guessing passwords never takes all of the machine.
-#[derive(Debug)]
-pub struct HashingGate {
-    permits: (Sender<()>, Receiver<()>),
-}
-
-/// Permission to hash, until it is dropped.
-#[derive(Debug)]
-pub struct HashingPermit<'a>(&'a Sender<()>);
-
-impl Default for HashingGate {
-    /// Half the processors may hash at a time, at least one.
-    fn default() -> HashingGate {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let permits = bounded((processors / 2).max(1));
-        while permits.0.try_send(()).is_ok() {}
-        HashingGate { permits }
-    }
-}
-
-impl HashingGate {
-    /// Waits for a turn. `None` says that too many others wait.
-    pub fn pass(&self) -> Option<HashingPermit<'_>> {
-        self.permits
-            .1
-            .recv_timeout(PATIENCE)
-            .ok()
-            .map(|()| HashingPermit(&self.permits.0))
-    }
-}
-
-impl Drop for HashingPermit<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.try_send(());
     }
 }
 

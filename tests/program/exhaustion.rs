@@ -171,7 +171,11 @@ fn without_descriptors_newcomers_wait_and_those_online_chat_on() {
     chat(&mut online, "Anna", "it is getting crowded");
     expect_rest(&server);
     chat(&mut online, "Anna", "nobody new?");
-    online[0].register("Carla", "pass");
+    // A registration takes a file, and says what is lacking.
+    let register = json!({"Command": "02", "Name": "Carla", "Password": "pass"});
+    online[0].send(&register);
+    let why = online[0].expect_refusal("12");
+    assert!(why.contains("open files"), "{why}");
     for newcomer in &mut newcomers {
         assert_eq!(newcomer.take_available(), (Vec::new(), false));
     }
@@ -184,6 +188,7 @@ fn without_descriptors_newcomers_wait_and_those_online_chat_on() {
     let mut late = Client::over(late, Way::Tls);
     late.log_in("Late");
     eprintln!("service was back after {:?}", start.elapsed());
+    server.connect().register("Carla", "pass");
     drop((late, newcomers, silent));
     for client in &mut online {
         let mut present = 0_i32;
