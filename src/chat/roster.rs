@@ -61,16 +61,6 @@ impl<M: Member, Claim> Roster<M, Claim> {
         }
     }
 
-    /// How many members are online.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether nobody is online.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Whether the name is online.
     pub fn contains(&self, key: &NameKey) -> bool {
         self.entries.contains_key(key)

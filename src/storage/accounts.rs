@@ -74,13 +74,8 @@ impl Accounts {
     }
 
     /// How many names are registered.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.names.lock().registered.len()
-    }
-
-    /// Whether no name is registered.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Whether the name is registered.

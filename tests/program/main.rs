@@ -30,6 +30,7 @@ mod crashes;
 mod crowd;
 #[cfg(unix)]
 mod data_folder;
+mod docs;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 mod gui;

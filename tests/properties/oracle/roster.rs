@@ -329,8 +329,7 @@ impl Model {
     }
 
     fn check(&self) {
-        assert_eq!(self.roster.len(), self.online.len());
-        assert_eq!(self.roster.is_empty(), self.online.is_empty());
+        assert_eq!(self.roster.members().count(), self.online.len());
         assert_eq!(self.roster.pending(), self.order.len() - self.batch);
         let map = self.map.read();
         let shared: BTreeMap<NameKey, usize> = map
