@@ -91,3 +91,53 @@ impl Registry {
             .collect()
     }
 }
+
+#[cfg(all(test, not(feature = "model")))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::sync::channel::unbounded;
+    use crate::transport::CloseReason;
+
+    fn connection(number: u64) -> Arc<Connection> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = TcpStream::connect(address).unwrap();
+        let (retry_queue, _) = unbounded();
+        Arc::new(Connection::new(
+            number,
+            socket,
+            address,
+            None,
+            1024,
+            retry_queue,
+        ))
+    }
+
+    #[test]
+    fn a_connection_that_comes_after_the_close_is_not_taken() {
+        let registry = ConnectionRegistry::default();
+        let [first, second] = [1, 2].map(connection);
+        assert!(registry.add(&first));
+        let there: Vec<u64> = registry.close().iter().map(|one| one.number()).collect();
+        assert_eq!(there, [1]);
+        assert!(!registry.add(&second));
+        assert_eq!(registry.all().len(), 1);
+    }
+
+    #[test]
+    fn an_end_is_counted_once_before_and_after_the_connection_has_gone() {
+        let registry = ConnectionRegistry::default();
+        let connection = connection(registry.next_number());
+        registry.add(&connection);
+        let kicked = || registry.stats().closed(CloseReason::Kicked);
+        assert_eq!(kicked(), 0);
+        connection.drain_from_outside(CloseReason::Kicked.into());
+        assert_eq!(kicked(), 1);
+        registry.remove(&connection);
+        assert_eq!(kicked(), 1);
+        registry.remove(&connection);
+        assert_eq!(kicked(), 1);
+    }
+}

@@ -11,8 +11,9 @@
 //! | `HalfClosed` | has sent its FIN; the client's input is thrown away until its FIN comes | the client's FIN, or the time is up: [`close`](CloseState::close) | `Closed` |
 //! | any | | the socket fails, the client is too slow, the time is up: [`close`](CloseState::close) | `Closed` |
 //!
-//! No phase is ever left backwards, and the first reason given stays. The state is plain data: the
-//! [outbox](super::outbox) acts on it, under the connection's lock.
+//! No phase is ever left backwards, and the first reason given stays, with one exception: of a connection that the kernel
+//! gives up, the first thread to touch the socket learns why, and a second one only that it is lost; so a loss gives way
+//! to an explanation. The state is plain data: the [outbox](super::outbox) acts on it, under the connection's lock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -144,7 +145,18 @@ impl CloseState {
     /// Any phase → `Closed`.
     pub(super) fn close(&mut self, cause: impl Into<CloseCause>) {
         self.phase = Phase::Closed;
-        self.cause.get_or_insert_with(|| cause.into());
+        let cause = cause.into();
+        let is_explained = self.has_reason(CloseReason::ConnectionLost)
+            && cause.reason == CloseReason::Unresponsive;
+        if self.cause.is_none() || is_explained {
+            self.cause = Some(cause);
+        }
+    }
+
+    fn has_reason(&self, reason: CloseReason) -> bool {
+        self.cause
+            .as_ref()
+            .is_some_and(|cause| cause.reason == reason)
     }
 
     /// The next deadline that changes the phase, if there is one.
@@ -168,4 +180,47 @@ impl CloseState {
 
 fn earlier(one: Option<Instant>, other: Instant) -> Option<Instant> {
     Some(one.map_or(other, |one| one.min(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(state: &CloseState) -> Option<CloseReason> {
+        state.cause().map(|cause| cause.reason)
+    }
+
+    #[test]
+    fn the_first_reason_stays_unless_it_is_a_loss_that_is_explained() {
+        let mut state = CloseState::new();
+        state.drain(CloseReason::Kicked.into(), Instant::now());
+        state.close(CloseReason::Unresponsive);
+        assert_eq!(reason(&state), Some(CloseReason::Kicked));
+
+        let mut state = CloseState::new();
+        state.close(CloseReason::ConnectionLost);
+        state.close(CloseReason::SlowConsumer);
+        assert_eq!(reason(&state), Some(CloseReason::ConnectionLost));
+        state.close(CloseReason::Unresponsive);
+        assert_eq!(reason(&state), Some(CloseReason::Unresponsive));
+    }
+
+    #[test]
+    fn a_second_drain_can_only_bring_the_deadlines_forward() {
+        let start = Instant::now();
+        let mut state = CloseState::new();
+        state.drain(CloseReason::LoggedOut.into(), start);
+        let second = Duration::from_secs(1);
+        assert!(!state.is_past_receipts(start + 2 * second));
+        state.drain(CloseReason::ServerStopping.into(), start);
+        assert!(state.is_past_receipts(start + second));
+        state.drain(CloseReason::LoggedOut.into(), start + second);
+        assert!(state.is_past_receipts(start + second));
+        assert_eq!(reason(&state), Some(CloseReason::LoggedOut));
+
+        state.finish();
+        state.half_close(start);
+        assert_eq!(state.deadline(), Some(start + FIN_TIME));
+        assert!(state.is_past_drain(start + FIN_TIME));
+    }
 }

@@ -173,7 +173,7 @@ impl Connection {
     pub fn end(self: &Arc<Self>, cause: CloseCause) {
         self.with_outbox(|outbox, _| match outbox.close_state().phase() {
             Phase::Open if cause.reason.is_drained() => outbox.drain(cause, Instant::now()),
-            Phase::Open => outbox.close(cause),
+            Phase::Open | Phase::Closed => outbox.close(cause),
             _ => {}
         });
     }

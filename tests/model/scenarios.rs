@@ -297,3 +297,27 @@ fn what_the_teacher_does_has_its_place_in_the_order() {
         check_presence(&observer, &[anna, bobby]);
     });
 }
+
+#[test]
+fn nothing_that_a_user_says_follows_its_mute() {
+    explore_longer(10, |world| {
+        let mut observer = World::connect(&world.shared);
+        observer.log_in("Eyes");
+        let mut anna = World::connect(&world.shared);
+        anna.log_in("Anna");
+        let anna = shuttle::thread::spawn(move || {
+            anna.say("one");
+            anna.say("two");
+            anna.log_out()
+        });
+        let moderator = Moderator::new(Arc::downgrade(&world.shared));
+        moderator.mute("Anna").unwrap();
+        moderator.say("listen").unwrap();
+        observer.read_until(|message| message["Command"] == "31");
+        let (observer, anna) = (observer.log_out(), anna.join().unwrap());
+        let speakers = observer.of(&["32"]).map(|message| &message["Speaker"]);
+        assert_eq!(speakers.last(), Some(&json!("admin")), "{observer:#?}");
+        let refused = anna.of(&["10"]).count();
+        assert_eq!(observer.texts_of("Anna").len() + refused, 2, "{anna:#?}");
+    });
+}

@@ -61,6 +61,7 @@ SKIPPED = 77
 WAITING = {
     "vanish-idle": functools.partial(vanishing.vanish, heartbeat=3.0),
     "vanish-busy": functools.partial(vanishing.vanish, heartbeat=3.0, busy=True),
+    "vanish-forgotten": functools.partial(vanishing.vanish, heartbeat=8.0, busy=True, forgotten=True),
     "vanish-idle-default": vanishing.vanish,
     "vanish-busy-default": functools.partial(vanishing.vanish, busy=True),
     "vanish-idle-short-dead-after": functools.partial(vanishing.vanish, heartbeat=3.0, dead_after=0.5),

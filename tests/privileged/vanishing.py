@@ -12,8 +12,12 @@ HEARTBEAT = 15.0
 DEAD_AFTER = HEARTBEAT * 3 / 4
 
 
-def vanish(report, chatd, folder, heartbeat=HEARTBEAT, dead_after=None, busy=False):
-    """Pulls the cable of a host with a plain and a TLS client, and waits for their 31s."""
+def vanish(report, chatd, folder, heartbeat=HEARTBEAT, dead_after=None, busy=False, forgotten=False):
+    """Pulls the cable of a host with a plain and a TLS client, and waits for their 31s.
+
+    If it is `forgotten`, the server's kernel has to ask for the host's hardware address again, in vain: then it calls the
+    host unreachable, and not a time that is up.
+    """
     options = [] if heartbeat == HEARTBEAT else ["--heartbeat", f"{heartbeat}s"]
     options += ["--dead-after", f"{dead_after}s"] if dead_after else []
     with Scene(chatd, folder) as scene:
@@ -29,6 +33,8 @@ def vanish(report, chatd, folder, heartbeat=HEARTBEAT, dead_after=None, busy=Fal
             for client in (*watchers, *gone):
                 client.expect("14", heartbeat + SLACK)
         far.pull_cable()
+        if forgotten:
+            scene.lan.server.run("ip", "neigh", "flush", "all")
         cut = now()
         limit = 2 * heartbeat
         for client in gone:
@@ -40,8 +46,8 @@ def vanish(report, chatd, folder, heartbeat=HEARTBEAT, dead_after=None, busy=Fal
                 f"{max(noticed):.2f} s", max(noticed) <= limit + SLACK
             )
         wait_until(lambda: len(scene.server.logged("Gone.* left")) == len(gone))
-        reasons = {re.search(r"left \((.*?);", line)[1] for line in scene.server.logged("Gone.* left")}
-        report.figure("the reason in the log", ", or ".join(sorted(reasons)))
+        reasons = {re.search(r"left \(([^:;]*)", line)[1] for line in scene.server.logged("Gone.* left")}
+        report.promise("the log calls each of them dead", ", or ".join(sorted(reasons)), reasons == {"no sign of life"})
         # Nobody who lives was taken for dead.
         left = {message["LogOutUserName"] for message in watchers[0].broadcasts() if message["Command"] == "31"}
         if left != {"Gone", "GoneTls"}:
@@ -99,7 +105,7 @@ def come_back(report, chatd, folder, rto_max_ms=None):
             time.sleep(max(cut + outage - now(), 0))
             host.plug_in()
             back.append(now())
-        # By now the kernel has given up whoever it will give up.
+        # By now the kernel has given up all that it will give up.
         time.sleep(max(cut + DEAD_AFTER + SLACK - now(), 0))
         left = {message["LogOutUserName"] for message in watcher.broadcasts() if message["Command"] == "31"}
 
