@@ -23,8 +23,9 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use chatd::printable::Printable;
 use chatd::wire::framing::FRAME_CEILING;
-use chatd::wire::{ClientMessage, FrameReader, Framing, Printable, ServerMessage};
+use chatd::wire::{ClientMessage, FrameReader, Framing, ServerMessage};
 use clap::Parser;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use openssl::hash::MessageDigest;

@@ -44,4 +44,6 @@ pub mod chat;
 
 pub mod server;
 
+pub mod printable;
+
 mod sync;

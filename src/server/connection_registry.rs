@@ -92,7 +92,8 @@ impl Registry {
     }
 }
 
-#[cfg(all(test, not(feature = "model")))]
+#[cfg(not(feature = "model"))]
+#[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
 

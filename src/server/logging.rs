@@ -13,9 +13,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::printable::Printable;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::wire::Printable;
 
 /// Lines that may wait to be written.
 const CAPACITY: usize = 1024;

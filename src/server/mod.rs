@@ -216,7 +216,8 @@ fn spawn(name: &str, work: Box<dyn FnOnce() + Send>) -> Result<(), StartError> {
         .map_err(StartError::Thread)
 }
 
-#[cfg(all(test, not(feature = "model")))]
+#[cfg(not(feature = "model"))]
+#[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Read};
     use std::net::TcpStream;

@@ -9,11 +9,12 @@ use super::shared::Shared;
 use super::stats::Stats;
 use crate::chat::moderation::{ModeratorAction, Rule, RuleChange, SPEAKER, Target};
 use crate::chat::{Event, Session};
+use crate::printable::Printable;
 use crate::storage::bans::{BANNED, Ban, Banned, why_not_bannable};
 use crate::sync::channel::{Sender, bounded};
 use crate::sync::{Arc, Weak};
 use crate::transport::{CloseCause, CloseReason};
-use crate::wire::{NameKey, Printable, ServerMessage, check_name};
+use crate::wire::{NameKey, ServerMessage, check_name};
 
 /// What a user who is kicked for no stated reason is told.
 const KICKED: &str = "your teacher has ended your connection";

@@ -74,7 +74,8 @@ impl Drop for HashingTurn<'_> {
     }
 }
 
-#[cfg(all(test, not(feature = "model")))]
+#[cfg(not(feature = "model"))]
+#[cfg(test)]
 mod tests {
     use std::thread;
 

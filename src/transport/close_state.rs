@@ -17,6 +17,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use super::close_reason::CloseReason;
@@ -43,6 +44,13 @@ impl CloseCause {
     pub fn new(reason: CloseReason, words: impl Into<Cow<'static, str>>) -> CloseCause {
         let words = words.into();
         CloseCause { reason, words }
+    }
+}
+
+/// The cause that an error of the socket is, unless a deadline caused it.
+impl From<&io::Error> for CloseCause {
+    fn from(error: &io::Error) -> CloseCause {
+        CloseCause::new(CloseReason::of_error(error), error.to_string())
     }
 }
 
@@ -145,18 +153,18 @@ impl CloseState {
     /// Any phase → `Closed`.
     pub(super) fn close(&mut self, cause: impl Into<CloseCause>) {
         self.phase = Phase::Closed;
-        let cause = cause.into();
-        let is_explained = self.has_reason(CloseReason::ConnectionLost)
-            && cause.reason == CloseReason::Unresponsive;
-        if self.cause.is_none() || is_explained {
-            self.cause = Some(cause);
-        }
+        self.cause = Some(self.decisive_cause(cause.into()));
     }
 
-    fn has_reason(&self, reason: CloseReason) -> bool {
-        self.cause
-            .as_ref()
-            .is_some_and(|cause| cause.reason == reason)
+    /// The cause that counts when there is one more: the first, unless that is a loss and the other one explains it.
+    pub(super) fn decisive_cause(&self, cause: CloseCause) -> CloseCause {
+        let explains = cause.reason == CloseReason::Unresponsive;
+        match &self.cause {
+            Some(first) if first.reason != CloseReason::ConnectionLost || !explains => {
+                first.clone()
+            }
+            _ => cause,
+        }
     }
 
     /// The next deadline that changes the phase, if there is one.

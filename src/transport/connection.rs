@@ -1,5 +1,6 @@
 //! One connection: a socket and its outbox, shared by all threads that send to it.
 
+use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -81,6 +82,11 @@ impl Connection {
     /// Why the connection ends, if it does.
     pub fn close_cause(&self) -> Option<CloseCause> {
         self.outbox.lock().close_state().cause().cloned()
+    }
+
+    /// The cause that counts, if the connection's own thread has found `cause`.
+    pub fn decisive_cause(&self, cause: CloseCause) -> CloseCause {
+        self.outbox.lock().close_state().decisive_cause(cause)
     }
 
     /// Whether the connection ends, so that its client's commands are not carried out any more.
@@ -268,8 +274,8 @@ impl Connection {
             }
         }
         drop(outbox);
-        if !matches!(self.socket.take_error(), Ok(None)) {
-            self.close(CloseReason::ConnectionLost);
+        if let Ok(Some(error)) | Err(error) = self.socket.take_error() {
+            self.close(&error);
         }
         condition(self.phase())
     }
@@ -344,6 +350,14 @@ impl Connection {
         }
         self.retry_if(falls_behind);
         (result, decided)
+    }
+}
+
+/// Address, transport and number, for the log.
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let transport = if self.is_tls { "TLS" } else { "plain" };
+        write!(f, "{}, {transport}, connection {}", self.peer, self.number)
     }
 }
 

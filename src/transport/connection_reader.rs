@@ -24,8 +24,6 @@ pub struct ConnectionReader {
     /// Whether OpenSSL may have something to read before more comes through the socket.
     may_have_more: bool,
     deadline: Option<Instant>,
-    /// Bytes that came through the socket since [`take_received`](Self::take_received).
-    received: usize,
 }
 
 impl ConnectionReader {
@@ -37,7 +35,6 @@ impl ConnectionReader {
             was_full: false,
             may_have_more: true,
             deadline: None,
-            received: 0,
         }
     }
 
@@ -48,11 +45,6 @@ impl ConnectionReader {
         }
         self.deadline = deadline;
         Ok(())
-    }
-
-    /// How many bytes came through the socket since the last call.
-    pub fn take_received(&mut self) -> usize {
-        std::mem::take(&mut self.received)
     }
 
     /// Brings the TLS handshake to its end. A plain connection has none.
@@ -95,7 +87,7 @@ impl ConnectionReader {
     pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.connection.is_tls() {
             let count = socket::receive(&self.connection.socket, buffer, self.deadline)?;
-            self.note_received(count);
+            self.connection.count_received(count);
             return Ok(Some(count));
         }
         // What came with earlier ciphertext is there without waiting.
@@ -143,12 +135,7 @@ impl ConnectionReader {
         }
         let count = socket::receive(&self.connection.socket, &mut self.ciphertext, self.deadline)?;
         self.was_full = count > MIN_CIPHERTEXT / 2;
-        self.note_received(count);
-        Ok(count)
-    }
-
-    fn note_received(&mut self, count: usize) {
-        self.received += count;
         self.connection.count_received(count);
+        Ok(count)
     }
 }

@@ -182,7 +182,7 @@ impl Outbox {
         if !was_behind && !had_corked && self.tls.is_none() && mode != SendMode::Corked {
             match try_send(sink, &[IoSlice::new(bytes)]) {
                 Ok(count) => sent = count,
-                Err(error) => self.fail(&error),
+                Err(error) => self.close(&error),
             }
             self.sent += sent as u64;
             if sent == bytes.len() {
@@ -243,7 +243,7 @@ impl Outbox {
             match sent {
                 Ok(0) => break,
                 Ok(count) => total += count,
-                Err(error) => self.fail(&error),
+                Err(error) => self.close(&error),
             }
         }
         total > 0
@@ -362,13 +362,6 @@ impl Outbox {
     /// Closes the connection: nothing more is sent.
     pub fn close(&mut self, cause: impl Into<CloseCause>) {
         self.close_state.close(cause);
-    }
-
-    fn fail(&mut self, error: &io::Error) {
-        self.close(CloseCause::new(
-            CloseReason::of_error(error),
-            error.to_string(),
-        ));
     }
 
     /// Goes on with a drain as far as it can without waiting.

@@ -1,7 +1,6 @@
 //! What the sender of a private message is owed.
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use crate::sync::{Arc, Weak};
 use crate::wire::NameKey;
@@ -16,6 +15,7 @@ const NOT_DELIVERED: DeliveryResult = Err("the message was not delivered");
 ///
 /// It travels with the message, and is [resolved](Self::resolve) when the last byte of the message was written to the
 /// friend's socket. A receipt that is dropped before says that the message was not delivered.
+#[derive(Debug)]
 pub struct Receipt {
     /// Weak, because the message may wait in a slow friend's queue long after its sender has gone. `None` once the owner
     /// was told.
@@ -36,15 +36,6 @@ pub trait ReceiptOwner: Send + Sync {
         ticket: u64,
         result: DeliveryResult,
     ) -> Vec<(Receipt, DeliveryResult)>;
-}
-
-impl fmt::Debug for Receipt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receipt")
-            .field("friend", &self.friend)
-            .field("ticket", &self.ticket)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Receipt {

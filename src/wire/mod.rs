@@ -8,7 +8,6 @@ pub mod command;
 pub mod framing;
 pub mod lines;
 pub mod name;
-pub mod printable;
 pub mod scanner;
 pub mod server_message;
 
@@ -17,5 +16,4 @@ pub use command::{Command, Field};
 pub use framing::{FrameError, FrameReader, Framing};
 pub use lines::Lines;
 pub use name::{NameKey, check_name, check_password};
-pub use printable::Printable;
 pub use server_message::ServerMessage;

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use crate::printable::Printable;
 use crate::storage::bans::Banned;
-use crate::wire::{Printable, check_name};
+use crate::wire::check_name;
 
 /// One line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use self::lines::{Lines, Typed};
 use super::handle::Handle;
 use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
 use crate::chat::moderation::RuleChange;
+use crate::printable::Printable;
 use crate::storage::bans::{Ban, Banned};
-use crate::wire::Printable;
 
 /// What the console says first.
 const WELCOME: &str = "Type help and Enter to see what you can do here.";

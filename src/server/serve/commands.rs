@@ -129,7 +129,7 @@ impl Handler<'_> {
             None => "guest",
             Some(_) => "registered",
         };
-        log::info!("{name} came ({kind}, {})", self.describe());
+        log::info!("{name} came ({kind}, {})", self.connection);
         Ok(None)
     }
 
@@ -141,7 +141,7 @@ impl Handler<'_> {
             log::info!(
                 "{} registered ({})",
                 name.text().unwrap_or_default(),
-                self.describe()
+                self.connection
             );
         }
         self.connection
@@ -161,7 +161,7 @@ impl Handler<'_> {
         check_password(password)?;
         let limit = self.shared.config.max_registrations;
         if limit > 0 && self.registrations >= limit {
-            log::warn!("refused another registration ({})", self.describe());
+            log::warn!("refused another registration ({})", self.connection);
             return Err(format!("one connection can register {limit} names").into());
         }
         self.shared

@@ -85,12 +85,17 @@ impl<'a> Handler<'a> {
         let config = &self.shared.config;
         self.handshake(Instant::now() + config.handshake_timeout)?;
         self.login_deadline = Instant::now() + config.login_timeout;
+        // How many of the bytes that came were taken from the bucket.
+        let mut charged = 0;
         loop {
             self.receive(frames)?;
             self.act_on_frames(frames)?;
             self.flush();
-            let received = self.reader.take_received();
-            let wait = self.byte_bucket.take(received, Instant::now());
+            let received = self.connection.received();
+            let wait = self
+                .byte_bucket
+                .take((received - charged) as usize, Instant::now());
+            charged = received;
             self.pause(wait)?;
             // Input without a frame in it, such as white space, has not led to this question yet.
             self.check_open()?;
@@ -128,10 +133,7 @@ impl<'a> Handler<'a> {
             Err(error) if error.kind() == io::ErrorKind::TimedOut && deadline.is_some() => {
                 Err(self.login_timeout())
             }
-            Err(error) => Err(CloseCause::new(
-                CloseReason::of_error(&error),
-                error.to_string(),
-            )),
+            Err(error) => Err((&error).into()),
         }
     }
 
@@ -224,21 +226,6 @@ impl<'a> Handler<'a> {
         Err(rejection.cause())
     }
 
-    /// Address and transport, for the log.
-    // Not inlined, for the stacks of idle connections.
-    #[inline(never)]
-    fn describe(&self) -> String {
-        let transport = match self.connection.is_tls() {
-            true => "TLS",
-            false => "plain",
-        };
-        format!(
-            "{}, {transport}, connection {}",
-            self.connection.peer(),
-            self.connection.number()
-        )
-    }
-
     /// The one way out: the room lets the user leave first, then the connection is drained or closed.
     // Not inlined, for the stacks of idle connections.
     #[inline(never)]
@@ -254,13 +241,13 @@ impl<'a> Handler<'a> {
             });
             let _ = done.recv();
         }
-        self.connection.end(cause);
         let who = session
             .as_ref()
             .map_or("a client that was not logged in", |session| session.name());
-        if let Some(cause) = self.connection.close_cause() {
-            log::info!("{who} left ({cause}; {})", self.describe());
-        }
+        let cause = self.connection.decisive_cause(cause);
+        // The log has its line before the client can see the end.
+        log::info!("{who} left ({cause}; {})", self.connection);
+        self.connection.end(cause);
         self.connection.see_off();
     }
 }
