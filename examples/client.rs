@@ -3,13 +3,13 @@
 //!
 //! A client waits for two things at once, the server and the keyboard. Two threads that block, one in reading and
 //! one in writing, would do for a plain socket, but not for TLS: encryption keeps one state for both directions, so
-//! whoever waits for the server inside an `SslStream` keeps everybody else from writing to it. Hence one thread
+//! a thread that waits for the server inside an `SslStream` keeps the other from writing to it. Hence one thread
 //! owns the connection, whichever kind it is, and none of its reads and writes blocks. The other thread waits for
 //! the keyboard and passes lines through a channel; waiting at that channel, for a moment at a time, is how the
 //! first one rests. As it alone also keeps the list of who is online, there is nothing to lock.
 //!
 //! With `--tls` it trusts a server's certificate at first sight, remembers its fingerprint, and refuses any other
-//! certificate from then on, as ssh does. Whoever was not deceived the first time can't be deceived later.
+//! certificate from then on, as ssh does. A user who was not deceived the first time can't be deceived later.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -246,7 +246,7 @@ remembered:  {remembered}
 shown now:   {found}
 
 Somebody may be pretending to be the server, to read what you write and your password.
-Or the server has a new certificate. Ask whoever runs it: it prints its fingerprint when
+Or the server has a new certificate. Ask your teacher: it prints its fingerprint when
 it starts. If that is the one shown now, delete {place} and connect again.
 
 "

@@ -7,7 +7,7 @@
 //!
 //! Every user is a thread with a connection, as in the server. A thread reads until its next message is due, so one
 //! thread serves both directions, with TLS too. Each message carries the time at which it was sent; all users
-//! live in this process, so whoever receives it knows how long it took.
+//! live in this process, so its receiver knows how long it took.
 
 #![allow(
     clippy::print_stdout,
@@ -283,7 +283,7 @@ impl<'a> User<'a> {
         socket.set_nodelay(true)?;
         let stream = if options.tls {
             let mut context = SslContext::builder(SslMethod::tls_client())?;
-            // The load is the same whoever the server is.
+            // The load is the same for any server.
             context.set_verify(SslVerifyMode::NONE);
             let mut stream = SslStream::new(Ssl::new(&context.build())?, socket)?;
             stream.connect().map_err(io::Error::other)?;

@@ -19,7 +19,7 @@ use chatd::wire::{ClientMessage, Command, FrameReader, Framing, Lines, NameKey, 
 use openssl::ssl::{Ssl, SslContext, SslMethod};
 
 const ROUNDS: usize = 9;
-/// What comes in at once from whoever sends much, and the largest frame, in bytes.
+/// What comes in at once from a client that sends much, and the largest frame, in bytes.
 const READ: usize = 64 << 10;
 /// What goes out at once where many speak, in bytes.
 const BATCH: usize = 12 << 10;

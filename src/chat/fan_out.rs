@@ -31,20 +31,20 @@ pub struct EventQueue {
     sender: Sender<Event>,
     /// The thread that holds this lock applies events. It is the first lock that a thread takes: no thread asks for it
     /// while it holds another.
-    fan_out: Arc<Mutex<FanOut>>,
+    batcher: Arc<Mutex<Batcher>>,
 }
 
-/// The other end of the queue: the work of the thread `fanout`.
+/// The other end of the queue: the work of the thread `fan-out`.
 #[derive(Debug)]
 pub struct FanOutThread {
     receiver: Receiver<Event>,
-    fan_out: Arc<Mutex<FanOut>>,
+    batcher: Arc<Mutex<Batcher>>,
 }
 
 /// Both ends of a queue of events for `room`. `max_backlog` is the largest backlog of a connection, in bytes.
 pub fn event_queue(room: Room, max_backlog: usize) -> (EventQueue, FanOutThread) {
     let (sender, receiver) = bounded(CHANNEL_CAPACITY);
-    let fan_out = Arc::new(Mutex::new(FanOut {
+    let batcher = Arc::new(Mutex::new(Batcher {
         room,
         max_batch: MAX_BATCH.min(max_backlog / 4),
         last_flush: (Instant::now(), Duration::ZERO),
@@ -52,9 +52,9 @@ pub fn event_queue(room: Room, max_backlog: usize) -> (EventQueue, FanOutThread)
     }));
     let queue = EventQueue {
         sender,
-        fan_out: Arc::clone(&fan_out),
+        batcher: Arc::clone(&batcher),
     };
-    (queue, FanOutThread { receiver, fan_out })
+    (queue, FanOutThread { receiver, batcher })
 }
 
 impl EventQueue {
@@ -80,11 +80,11 @@ impl EventQueue {
             lines,
         };
         // Events that were posted earlier, by this session or another, go first.
-        if let Some(mut fan_out) = self.fan_out.try_lock()
+        if let Some(mut batcher) = self.batcher.try_lock()
             && self.sender.is_empty()
-            && fan_out.is_calm()
+            && batcher.is_calm()
         {
-            return fan_out.apply_one(event);
+            return batcher.apply_one(event);
         }
         // Without a fan-out thread there is nobody to hear it.
         let _ = self.post(event);
@@ -100,9 +100,9 @@ impl FanOutThread {
             // Waits without taking an event out: a thread that speaks meanwhile sees that one waits, and doesn't go
             // before it.
             any.ready();
-            let mut fan_out = self.fan_out.lock();
+            let mut batcher = self.batcher.lock();
             match self.receiver.try_recv() {
-                Ok(event) => fan_out.apply_batch(event, &self.receiver),
+                Ok(event) => batcher.apply_batch(event, &self.receiver),
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return,
             }
@@ -113,7 +113,7 @@ impl FanOutThread {
 /// The room, and when its events are gathered to a batch. If the thread that has it panics, the process ends: the room
 /// may be half changed.
 #[derive(Debug)]
-struct FanOut {
+struct Batcher {
     room: Room,
     /// A batch ends when it has this many bytes.
     max_batch: usize,
@@ -123,7 +123,7 @@ struct FanOut {
     was_busy: bool,
 }
 
-impl FanOut {
+impl Batcher {
     /// Applies `first` and what else already waits, as one batch.
     fn apply_batch(&mut self, first: Event, events: &Receiver<Event>) {
         let _guard = AbortOnPanic::new();

@@ -179,7 +179,7 @@ fn start_threads(
     spawn: &Spawn<'_>,
 ) -> Result<(), StartError> {
     let config = &shared.config;
-    spawn("fanout", Box::new(move || fan_out_thread.run()))?;
+    spawn("fan-out", Box::new(move || fan_out_thread.run()))?;
     let dead_after = config.dead_after();
     let retry = move || retry_thread::run(&retry_queue, dead_after);
     spawn("retry", Box::new(retry))?;

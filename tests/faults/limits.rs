@@ -53,7 +53,7 @@ fn guest_when_there_is_room(server: &TestServer, way: Way, name: &str) -> Client
 }
 
 #[test]
-fn a_client_past_max_connections_is_told_and_whoever_leaves_makes_room() {
+fn a_client_past_max_connections_is_told_and_one_that_leaves_makes_room() {
     let server = quiet_server(|config| config.max_connections = 3);
     let mut anna = server.guest("Anna");
     let mut bobby = server.guest_as(Way::TlsPrefixed, "Bobby");

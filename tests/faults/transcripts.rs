@@ -318,7 +318,7 @@ impl<'a> Order<'a> {
                     let was_there = friend.came <= until && friend.left >= since;
                     was_there && !friend.has_read(until) && !latest.contains(friend.name)
                 });
-                // Whoever was there before the letter and after it, and read on, must have received it.
+                // A client that was there before the letter and after it, and read on, must have received it.
                 let certain = there.filter(|friend| is_carried_out && friend.has_read(until));
                 match (letter.flag, letter.receiver) {
                     (Some(1), None) if torn.next().is_none() => {

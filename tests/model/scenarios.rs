@@ -52,7 +52,7 @@ fn what_one_client_sends_arrives_in_the_order_sent() {
         let observer = observe(world, 3);
         let mut bobby = World::connect(&world.shared);
         bobby.log_in("Bobby");
-        // Whoever speaks at the same time decides which way the next message goes.
+        // Another speaker at the same time decides which way the next message goes.
         let carol = join_in(world, |mut carol| {
             carol.log_in("Carol");
             for text in ["one", "two", "three"] {

@@ -206,7 +206,7 @@ fn without_descriptors_newcomers_wait_and_those_online_chat_on() {
 }
 
 #[test]
-fn without_descriptors_whoever_leaves_makes_room() {
+fn without_descriptors_a_client_that_leaves_makes_room() {
     if !can_run("prlimit", "--version") {
         return;
     }
@@ -381,7 +381,7 @@ fn without_threads_newcomers_are_refused_in_their_own_framing() {
 }
 
 #[test]
-fn without_threads_whoever_leaves_makes_room() {
+fn without_threads_a_client_that_leaves_makes_room() {
     let lack = Lack::Memory;
     if !lack.is_possible() {
         return;

@@ -1,4 +1,4 @@
-//! The program itself, as whoever starts it meets it: what it prints, refuses, writes to its log and leaves behind.
+//! The program itself, as a teacher who starts it meets it: what it prints, refuses, writes to its log and leaves behind.
 //!
 //! The files are named for their themes. What they check is what `chatd --help` and the README promise.
 

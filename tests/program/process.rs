@@ -234,7 +234,7 @@ impl Drop for Process {
     }
 }
 
-/// Makes a command independent of the settings and the terminal of whoever runs the tests.
+/// Makes a command independent of the settings and the terminal that the tests are run in.
 pub fn isolate(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CHATD_") {

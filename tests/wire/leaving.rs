@@ -266,7 +266,7 @@ fn receipts_that_are_undecided_when_a_leavers_time_is_up_say_0() {
     anna.write_to("Carol", "bye");
     carol.expect(wrote("Anna", "bye"));
     anna.send(&json!({"Command": "03"}));
-    // Nor do the others, or whoever wants the name next.
+    // Nor do the others, or the next user of the name.
     carol.expect(left("Anna"));
     let mut again = server.connect();
     again.log_in("Anna");

@@ -159,7 +159,7 @@ fn a_password_that_can_not_be_is_refused() {
 }
 
 #[test]
-fn a_name_in_use_is_refused_whoever_asks_and_however_it_is_spelt() {
+fn a_name_in_use_is_refused_to_anybody_and_however_it_is_spelt() {
     let server = TestServer::calm();
     server.connect().register("Owner", "secret");
     for way in Way::ALL {

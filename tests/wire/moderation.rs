@@ -594,7 +594,7 @@ fn nobody_slips_through_while_a_ban_is_made() {
         for attempt in attempts {
             attempt.join().unwrap();
         }
-        // Whoever was in is on the way out: nobody else can have come.
+        // Those who were in are on the way out: nobody else can have come.
         let start = Instant::now();
         while !moderator.room().unwrap().users.is_empty() {
             assert!(start.elapsed() < PATIENCE, "{name} stays");

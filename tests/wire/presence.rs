@@ -110,7 +110,7 @@ fn the_reply_to_a_login_leaves_in_a_write_of_its_own() {
 }
 
 #[test]
-fn whoever_ends_without_logging_in_was_never_there() {
+fn a_client_that_ends_without_logging_in_was_never_there() {
     let server = TestServer::calm();
     let mut anna = server.guest("Anna");
     for way in Way::ALL {

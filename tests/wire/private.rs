@@ -523,7 +523,7 @@ fn a_receipt_does_not_wait_for_a_later_message_that_is_paced() {
     let server = TestServer::calm_with(|config| (config.rate, config.burst) = (1, 2));
     for way in Way::ALL {
         let mut bob = server.guest_as(way, "Bobby");
-        // Whoever was too slow to see what came in that second tries again.
+        // A test that was too slow to see what came in that second tries again.
         let has_seen = (0..10).any(|_| {
             let mut anna = server.connect_as(way);
             let message = |text| json!({"Command": "04", "FriendName": "Bobby", "Message": text});
