@@ -4,10 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::storage::accounts_file::AccountsError;
-use crate::storage::bans::BansError;
-use crate::storage::certificate::CertificateError;
-use crate::storage::data_dir::DataDirError;
+use crate::storage::{AccountsError, BansError, CertificateError, DataDirError};
 
 /// Why the server can't start. Each says, in a line, what is wrong and what to do.
 #[derive(Debug)]
@@ -59,7 +56,12 @@ impl fmt::Display for StartError {
                     ),
                 }
             }
-            StartError::DataDir(error) => error.fmt(f),
+            StartError::DataDir(error @ DataDirError::Io(..)) => {
+                write!(f, "{error}; choose another with --data-dir")
+            }
+            StartError::DataDir(error @ DataDirError::InUse(_)) => {
+                write!(f, "{error}; stop it or choose another with --data-dir")
+            }
             StartError::Accounts(error) => error.fmt(f),
             StartError::Bans(error) => error.fmt(f),
             StartError::Certificate(error) => {

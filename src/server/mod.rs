@@ -143,7 +143,7 @@ impl Server {
             env!("CARGO_PKG_VERSION"),
             handle.plain,
             handle.tls,
-            shared.accounts.count(),
+            shared.accounts.len(),
             data_dir.path().display()
         );
         let addresses: Vec<SocketAddr> = handle.plain.iter().chain(&handle.tls).copied().collect();

@@ -1,17 +1,20 @@
-//! Registered names, and who may use which.
+//! Registered names, and who may use which name.
+//!
+//! Two locks: `names` is a leaf, held for moments only; `file` is held while an account goes to disk. No thread holds
+//! both, so nobody who logs in waits for the disk.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
-use super::accounts_file::{AccountsError, AccountsFile, Record};
+use super::accounts_file::{AccountsError, AccountsFile};
 use super::hashing_gate::HashingGate;
 use super::password::PasswordHash;
 use crate::sync::{Arc, Mutex};
 use crate::wire::NameKey;
 
-/// Why a login with a password fails, whichever of the two is wrong.
+/// Why a login with a password fails, whether the name or the password is wrong.
 pub const WRONG_PASSWORD: &str =
     "no such name and password; register first, or leave the password empty";
 
@@ -22,39 +25,37 @@ const REGISTERED: &str =
 /// Why a password can't be hashed now.
 const BUSY: &str = "the server is checking many passwords right now; try again in a moment";
 
-/// What went wrong inside, said to a client that can't help it.
+/// Says that the server itself failed. The log has the details.
 const INTERNAL: &str = "the server failed at this; ask your teacher to look at its log";
 
-/// All accounts, and the names that are promised to somebody.
+/// All accounts, and the names that guests use.
 #[derive(Debug)]
 pub struct Accounts {
-    /// A leaf lock, held for moments only.
     names: Mutex<Names>,
-    /// Held while an account goes to disk, never together with `names`.
     file: Mutex<AccountsFile>,
     gate: HashingGate,
     /// Whether new names may be registered.
     is_open: bool,
 }
 
-/// Who has which name. A name that a guest uses can't be registered by another, and one that is registered, or
-/// about to be, can't be used by a guest: both are decided here, under one lock.
+/// Who has which name. While a guest uses a name, no other client can register it; while a name is registered or
+/// reserved, no guest can use it. One lock decides both.
 #[derive(Debug, Default)]
 struct Names {
-    registered: HashMap<NameKey, Arc<Record>>,
-    /// Names whose registration is under way.
+    registered: HashMap<NameKey, Arc<PasswordHash>>,
+    /// Names whose account is being written to disk or removed from it.
     reserved: HashSet<NameKey>,
-    /// Names of guests who are online, with the number of the connection.
+    /// Names that guests use who are online, each with the number of the guest's connection.
     guests: HashMap<NameKey, u64>,
 }
 
 impl Accounts {
-    /// Reads the accounts from a file, and makes it if there is none.
+    /// Reads the accounts from the file, or makes an empty one. If `is_open`, new names may be registered.
     pub fn open(path: &Path, is_open: bool) -> Result<Accounts, AccountsError> {
-        let (file, records) = AccountsFile::open(path)?;
-        let registered = records
+        let (file, hashes) = AccountsFile::open(path)?;
+        let registered = hashes
             .into_iter()
-            .map(|record| (NameKey::new(&record.name), Arc::new(record)))
+            .map(|(key, hash)| (key, Arc::new(hash)))
             .collect();
         let names = Mutex::new(Names {
             registered,
@@ -68,14 +69,14 @@ impl Accounts {
         })
     }
 
-    /// Lets no thread wait any more for its turn to hash a password: the server stops.
-    pub fn close(&self) {
-        self.gate.close();
+    /// How many names are registered.
+    pub fn len(&self) -> usize {
+        self.names.lock().registered.len()
     }
 
-    /// How many names are registered.
-    pub fn count(&self) -> usize {
-        self.names.lock().registered.len()
+    /// Whether no name is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether the name is registered.
@@ -83,27 +84,29 @@ impl Accounts {
         self.names.lock().registered.contains_key(key)
     }
 
-    /// Whether `password` belongs to the name. Waits for its turn and takes its time.
+    /// Whether `password` belongs to the name. Waits for a turn to hash, up to five seconds, and hashes. The error
+    /// is a sentence for the client.
     // Not inlined, for the stacks of idle connections.
     #[inline(never)]
     pub fn verify(&self, key: &NameKey, password: &str) -> Result<bool, &'static str> {
-        let Some(record) = self.names.lock().registered.get(key).cloned() else {
+        let Some(hash) = self.names.lock().registered.get(key).cloned() else {
             return Ok(false);
         };
         let is_right = {
-            let _turn = self.gate.enter().ok_or(BUSY)?;
-            record.hash.verify(password).map_err(|error| {
+            let _permit = self.gate.acquire().ok_or(BUSY)?;
+            hash.verify(password).map_err(|error| {
                 log::error!("cannot verify a password: {error}");
                 INTERNAL
             })?
         };
-        // That takes a while: meanwhile the account may have been forgotten, and the name be registered anew.
+        // Meanwhile the account may have been forgotten, and its name registered anew.
         let names = self.names.lock();
         let current = names.registered.get(key);
-        Ok(is_right && current.is_some_and(|current| Arc::ptr_eq(current, &record)))
+        Ok(is_right && current.is_some_and(|current| Arc::ptr_eq(current, &hash)))
     }
 
-    /// Registers a name for the client of `connection`, and returns when it is on disk.
+    /// Registers a name for the client of `connection`, and returns when the account is on disk. After an error,
+    /// which is a sentence for the client, there is no account.
     pub fn register(
         &self,
         name: &str,
@@ -115,35 +118,26 @@ impl Accounts {
         }
         let reservation = self.reserve(name, connection)?;
         let hash = {
-            let _turn = self.gate.enter().ok_or(BUSY)?;
+            let _permit = self.gate.acquire().ok_or(BUSY)?;
             PasswordHash::new(password).map_err(|error| {
                 log::error!("cannot hash a password: {error}");
                 INTERNAL
             })?
         };
-        let now = jiff::Timestamp::now();
-        let registered = jiff::Timestamp::from_second(now.as_second())
-            .unwrap_or(now)
-            .to_string();
-        let record = Record {
-            name: name.to_owned(),
-            hash,
-            registered,
-        };
-        self.file.lock().add(&record).map_err(|error| {
+        self.file.lock().add(name, &hash).map_err(|error| {
             log::error!("cannot write the accounts file: {error}");
             format!("the server cannot save accounts now: {error}")
         })?;
         self.names
             .lock()
             .registered
-            .insert(reservation.key.clone(), Arc::new(record));
+            .insert(reservation.key.clone(), Arc::new(hash));
         Ok(())
     }
 
-    /// Removes an account from the disk, and returns when it is gone from there. Until the [`Forgotten`] is
-    /// [released](Self::release) its password still counts, and nobody else can have the name. `None` says that no
-    /// such name is registered.
+    /// Removes an account from the disk, and returns when it is gone from there. Until the name is
+    /// [released](Self::release) its password still counts, and until the [`Forgotten`] is dropped nobody can register
+    /// it anew. `None` says that no such name is registered. After an error the account is as it was.
     pub fn forget(&self, key: &NameKey) -> io::Result<Option<Forgotten<'_>>> {
         {
             let mut names = self.names.lock();
@@ -159,6 +153,43 @@ impl Accounts {
         Ok(Some(forgotten))
     }
 
+    /// Ends the registration of a name whose account was [forgotten](Self::forget). If the name is online, through
+    /// `connection`, its user becomes a guest: only that connection can register the name while the claim lives.
+    pub fn release(self: &Arc<Self>, key: &NameKey, connection: Option<u64>) -> Option<GuestClaim> {
+        let mut names = self.names.lock();
+        names.registered.remove(key);
+        let connection = connection?;
+        names.guests.insert(key.clone(), connection);
+        Some(GuestClaim {
+            accounts: Arc::clone(self),
+            key: key.clone(),
+        })
+    }
+
+    /// Lets a guest use a name while the claim lives. The error is a sentence for the client.
+    pub fn claim_for_guest(
+        self: &Arc<Self>,
+        key: &NameKey,
+        connection: u64,
+    ) -> Result<GuestClaim, &'static str> {
+        let mut names = self.names.lock();
+        if names.registered.contains_key(key) || names.reserved.contains(key) {
+            return Err(REGISTERED);
+        }
+        names.guests.insert(key.clone(), connection);
+        Ok(GuestClaim {
+            accounts: Arc::clone(self),
+            key: key.clone(),
+        })
+    }
+
+    /// Lets no thread wait for a turn to hash any more: from now on, logins with a password and registrations that
+    /// have not begun to hash are refused. For a server that stops.
+    pub fn close(&self) {
+        self.gate.close();
+    }
+
+    /// Reserves a name for a registration by the client of `connection`.
     fn reserve(&self, name: &str, connection: u64) -> Result<Reservation<'_>, &'static str> {
         let key = NameKey::new(name);
         let mut names = self.names.lock();
@@ -180,39 +211,9 @@ impl Accounts {
             key,
         })
     }
-
-    /// Lets go of a name whose account was removed from the disk. If it is online, through `connection`, it stays
-    /// that user's for as long as the claim lives: only that connection can register it meanwhile.
-    pub fn release(self: &Arc<Self>, key: &NameKey, connection: Option<u64>) -> Option<GuestClaim> {
-        let mut names = self.names.lock();
-        names.registered.remove(key);
-        let connection = connection?;
-        names.guests.insert(key.clone(), connection);
-        Some(GuestClaim {
-            accounts: Arc::clone(self),
-            key: key.clone(),
-        })
-    }
-
-    /// Lets a guest use a name for as long as the claim lives.
-    pub fn claim_for_guest(
-        self: &Arc<Self>,
-        key: &NameKey,
-        connection: u64,
-    ) -> Result<GuestClaim, &'static str> {
-        let mut names = self.names.lock();
-        if names.registered.contains_key(key) || names.reserved.contains(key) {
-            return Err(REGISTERED);
-        }
-        names.guests.insert(key.clone(), connection);
-        Ok(GuestClaim {
-            accounts: Arc::clone(self),
-            key: key.clone(),
-        })
-    }
 }
 
-/// A name whose registration is under way.
+/// A name that nobody else can register, or use as a guest, until this is dropped.
 #[derive(Debug)]
 struct Reservation<'a> {
     accounts: &'a Accounts,
@@ -225,7 +226,7 @@ impl Drop for Reservation<'_> {
     }
 }
 
-/// A name whose account is gone from the disk, and that nobody else can have until this is dropped.
+/// A name whose account is gone from the disk. Nobody can register it, or use it as a guest, until this is dropped.
 #[derive(Debug)]
 pub struct Forgotten<'a>(#[expect(dead_code, reason = "it is held, not read")] Reservation<'a>);
 
@@ -284,5 +285,49 @@ mod tests {
         let reopened = Accounts::open(&path, false).unwrap();
         assert!(reopened.verify(&anna, "pass").unwrap());
         assert!(reopened.register("Bobby", "pass", 1).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_the_disk_refuses_is_so_neither_in_memory_nor_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.jsonl");
+        let accounts = Arc::new(Accounts::open(&path, true).unwrap());
+        let [anna, bobby] = ["Anna", "Bobby"].map(NameKey::new);
+        accounts.register("Anna", "pass", 1).unwrap();
+
+        accounts.file.lock().sync_folder = |_| Err(io::Error::other("no"));
+        assert!(accounts.forget(&anna).is_err());
+        let why = accounts.register("Bobby", "pass", 1).unwrap_err();
+        assert!(why.contains("cannot save accounts now"), "{why}");
+        let reopened = Arc::new(Accounts::open(&path, true).unwrap());
+        for accounts in [&accounts, &reopened] {
+            assert!(accounts.verify(&anna, "pass").unwrap());
+            assert!(!accounts.contains(&bobby));
+            drop(accounts.claim_for_guest(&bobby, 2).unwrap());
+        }
+
+        // The disk recovers.
+        accounts.file.lock().sync_folder = std::fs::File::sync_all;
+        accounts.register("Bobby", "pass", 1).unwrap();
+        drop(accounts.forget(&anna).unwrap().unwrap());
+        accounts.release(&anna, None);
+        let reopened = Arc::new(Accounts::open(&path, true).unwrap());
+        for accounts in [&accounts, &reopened] {
+            assert!(!accounts.contains(&anna));
+            assert!(accounts.verify(&bobby, "pass").unwrap());
+        }
+    }
+
+    #[test]
+    fn nobody_waits_to_hash_for_a_server_that_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.jsonl");
+        let accounts = Accounts::open(&path, true).unwrap();
+        accounts.register("Anna", "pass", 1).unwrap();
+        accounts.close();
+        assert!(accounts.verify(&NameKey::new("Anna"), "pass").is_err());
+        assert!(accounts.register("Bobby", "pass", 1).is_err());
+        assert!(!accounts.contains(&NameKey::new("Bobby")));
     }
 }

@@ -1,137 +1,38 @@
-//! The file that registered names are kept in: a JSON object a line, to be read and mended with a text editor
-//! while the server is stopped.
+//! The file that holds the registered names: a JSON object a line, to be read and mended with a text editor while the
+//! server is stopped.
 //!
-//! The file is replaced whole at each change. That is little work beside the hash of a password, and leaves nothing
-//! half written.
+//! Each change replaces the whole file. Some hundred lines are written in a fraction of the time that it takes to hash
+//! the password.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::durable_file;
+use super::durable_file::{self, SyncFolder};
 use super::password::PasswordHash;
 use crate::wire::{NameKey, check_name};
 
-/// What some editors put at the start.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
-/// One account, as a line of the file.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// The name, as its owner wrote it when it was registered.
-    pub name: String,
-    /// The hash of the password.
-    pub hash: PasswordHash,
-    /// When it was registered (RFC 3339, UTC).
-    pub registered: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Fields {
-    name: String,
-    hash: String,
-    #[serde(default)]
-    registered: String,
-}
-
-/// The file on disk, and what it holds.
+/// The accounts on disk.
 #[derive(Debug)]
-pub struct AccountsFile {
+pub(super) struct AccountsFile {
     path: PathBuf,
-    /// The bytes of the file, as they were last read or written.
+    /// What the file held when it was last read or written. Each line stays as it was read, so that what a teacher has
+    /// added to it, such as a remark, is kept.
     contents: Vec<u8>,
-    /// [`durable_file::replace`], but in tests of a disk that fails.
-    replace: fn(&Path, &[u8]) -> io::Result<()>,
+    /// How the folder is fsynced. Tests put one that fails in its place.
+    pub(super) sync_folder: SyncFolder,
 }
 
-impl AccountsFile {
-    /// Opens the file, or makes an empty one, and reads all accounts. A torn last line is dropped.
-    pub fn open(path: &Path) -> Result<(AccountsFile, Vec<Record>), AccountsError> {
-        let failed = |error| AccountsError::Io(path.to_owned(), error);
-        let (bytes, is_new) = match fs::read(path) {
-            Ok(bytes) => (bytes, false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), true),
-            Err(error) => return Err(failed(error)),
-        };
-        let (records, whole) = parse(&bytes)
-            .map_err(|(line, what)| AccountsError::Damaged(path.to_owned(), line, what))?;
-        let torn = bytes.len() - whole;
-        if torn > 0 {
-            log::warn!(
-                "dropped the last line of {}: {torn} bytes of a registration that was interrupted",
-                path.display()
-            );
-        }
-        let mut file = AccountsFile {
-            path: path.to_owned(),
-            contents: bytes,
-            replace: durable_file::replace,
-        };
-        if is_new || torn > 0 {
-            file.contents.truncate(whole);
-            (file.replace)(path, &file.contents).map_err(failed)?;
-        }
-        Ok((file, records))
-    }
-
-    /// Adds an account, and returns when it is on disk. After an error it is not, as far as the disk obeys.
-    pub fn add(&mut self, record: &Record) -> io::Result<()> {
-        let mut contents = self.contents.clone();
-        // An editor may have left the last line without its newline.
-        if contents.last().is_some_and(|byte| *byte != b'\n') {
-            contents.push(b'\n');
-        }
-        contents.extend(line_of(record)?);
-        self.save(contents)
-    }
-
-    /// Removes the account with this name, and returns when it is gone from the disk. All other lines stay as they
-    /// are. After an error it is still there, as far as the disk obeys.
-    pub fn remove(&mut self, name: &NameKey) -> io::Result<()> {
-        let is_other = |(index, line): &(usize, &[u8])| {
-            let fields = serde_json::from_slice::<Fields>(text_of(line, *index));
-            !fields.is_ok_and(|fields| NameKey::new(&fields.name) == *name)
-        };
-        let lines = self.contents.split_inclusive(|byte| *byte == b'\n');
-        let others: Vec<&[u8]> = lines
-            .enumerate()
-            .filter(is_other)
-            .map(|(_, line)| line)
-            .collect();
-        self.save(others.concat())
-    }
-
-    /// Replaces the file. Changes that others have made to it meanwhile are not overwritten.
-    fn save(&mut self, contents: Vec<u8>) -> io::Result<()> {
-        match fs::read(&self.path) {
-            Ok(found) if found == self.contents => {}
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {
-                return Err(io::Error::other(
-                    "the accounts file was changed, removed or replaced; restart the server",
-                ));
-            }
-        }
-        if let Err(error) = (self.replace)(&self.path, &contents) {
-            // The new file may be in place, but not safely on disk: what is refused must not come back after a restart.
-            let _ = (self.replace)(&self.path, &self.contents);
-            return Err(error);
-        }
-        self.contents = contents;
-        Ok(())
-    }
-}
-
-/// Why the file can't be used.
+/// Why the accounts file can't be used.
 #[derive(Debug)]
 pub enum AccountsError {
     /// It can't be read or written.
     Io(PathBuf, io::Error),
-    /// A line that is not torn, but damaged: its number, counted from 1, and what is wrong.
+    /// A line is damaged: its number, counted from 1, and what is wrong with it.
     Damaged(PathBuf, usize, String),
 }
 
@@ -156,35 +57,130 @@ impl fmt::Display for AccountsError {
 
 impl std::error::Error for AccountsError {}
 
-fn line_of(record: &Record) -> io::Result<Vec<u8>> {
-    let fields = Fields {
-        name: record.name.clone(),
-        hash: record.hash.to_string(),
-        registered: record.registered.clone(),
-    };
-    let mut line = serde_json::to_vec(&fields)?;
-    line.push(b'\n');
-    Ok(line)
+impl AccountsFile {
+    /// Reads all accounts from the file, or makes an empty one. A torn last line is dropped.
+    pub(super) fn open(
+        path: &Path,
+    ) -> Result<(AccountsFile, HashMap<NameKey, PasswordHash>), AccountsError> {
+        let failed = |error| AccountsError::Io(path.to_owned(), error);
+        let contents = read_durably(path).map_err(failed)?;
+        let (accounts, whole) = parse(&contents)
+            .map_err(|(line, what)| AccountsError::Damaged(path.to_owned(), line, what))?;
+        let mut lines = contents[..whole].to_vec();
+        if !lines.is_empty() && !lines.ends_with(b"\n") {
+            lines.push(b'\n');
+        }
+        let mut file = AccountsFile {
+            path: path.to_owned(),
+            contents,
+            sync_folder: File::sync_all,
+        };
+        let torn = file.contents.len() - whole;
+        if torn > 0 {
+            log::warn!(
+                "dropped the last line of {}: {torn} bytes of a registration that was interrupted",
+                path.display()
+            );
+        }
+        if lines != file.contents {
+            file.replace(lines).map_err(failed)?;
+        }
+        Ok((file, accounts))
+    }
+
+    /// Adds an account, and returns when it is on disk. After an error it is not, as far as the disk obeys.
+    pub(super) fn add(&mut self, name: &str, hash: &PasswordHash) -> io::Result<()> {
+        let line = Line {
+            name: name.to_owned(),
+            hash: hash.to_string(),
+            registered: super::now(),
+        };
+        let mut lines = self.contents.clone();
+        serde_json::to_writer(&mut lines, &line)?;
+        lines.push(b'\n');
+        self.replace(lines)
+    }
+
+    /// Removes an account, and returns when it is gone from the disk. After an error it is still there, as far as the
+    /// disk obeys. All other lines stay as they are.
+    pub(super) fn remove(&mut self, name: &NameKey) -> io::Result<()> {
+        let is_kept = |line: &&[u8]| {
+            let line = serde_json::from_slice::<Line>(without_mark(line));
+            !line.is_ok_and(|line| NameKey::new(&line.name) == *name)
+        };
+        let kept: Vec<&[u8]> = lines(&self.contents).filter(is_kept).collect();
+        self.replace(kept.concat())
+    }
+
+    /// Makes `lines` all that the file holds, unless it was edited since this server last read or wrote it: an edit
+    /// must not be lost.
+    fn replace(&mut self, lines: Vec<u8>) -> io::Result<()> {
+        let is_unchanged = match fs::read(&self.path) {
+            Ok(found) => found == self.contents,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if !is_unchanged {
+            return Err(io::Error::other(
+                "the accounts file was changed, removed or replaced; restart the server",
+            ));
+        }
+        durable_file::replace_with(&self.path, &lines, self.sync_folder)?;
+        self.contents = lines;
+        Ok(())
+    }
 }
 
-/// A line without what stands around its object. `index` counts lines from 0.
-fn text_of(line: &[u8], index: usize) -> &[u8] {
-    let text = match index {
-        0 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
-        _ => line,
-    };
-    text.trim_ascii()
+/// Reads the file, or makes an empty one, and returns when what was read is on disk: an earlier server may have been
+/// killed before it was.
+fn read_durably(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    let mut contents = Vec::new();
+    file.read_to_end(&mut contents)?;
+    file.sync_all()?;
+    durable_file::sync_folder(path)?;
+    Ok(contents)
 }
 
-/// Reads all lines. Returns the accounts, and how many bytes are whole lines; what comes behind is torn. The error is the
+/// An account, as a line of the file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    /// The name, as its owner wrote it.
+    name: String,
+    hash: String,
+    /// When it was registered (RFC 3339, UTC), for the teacher.
+    #[serde(default)]
+    registered: String,
+}
+
+/// The lines of a file, each with its newline if it has one.
+fn lines(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
+    contents.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// A line without the byte order mark that some editors put at the start of a file.
+fn without_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line)
+}
+
+/// Reads all accounts, and tells how many bytes hold whole lines: what comes behind is a torn one. The error is the
 /// number of a damaged line, counted from 1, and what is wrong with it.
-fn parse(bytes: &[u8]) -> Result<(Vec<Record>, usize), (usize, String)> {
-    let mut records = Vec::new();
-    let mut lines_of_names = HashMap::new();
+fn parse(contents: &[u8]) -> Result<(HashMap<NameKey, PasswordHash>, usize), (usize, String)> {
+    let mut accounts = HashMap::new();
+    let mut numbers = HashMap::new();
     let mut whole = 0;
-    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let text = text_of(line, index);
-        let is_last = whole + line.len() == bytes.len();
+    for (number, line) in (1..).zip(lines(contents)) {
+        let text = if number == 1 {
+            without_mark(line)
+        } else {
+            line
+        }
+        .trim_ascii();
+        let is_last = whole + line.len() == contents.len();
         if is_last && is_torn(line, text) {
             break;
         }
@@ -192,101 +188,101 @@ fn parse(bytes: &[u8]) -> Result<(Vec<Record>, usize), (usize, String)> {
         if text.is_empty() {
             continue;
         }
-        let number = index + 1;
-        let record = parse_line(text).map_err(|what| (number, what))?;
-        if let Some(earlier) = lines_of_names.insert(NameKey::new(&record.name), number) {
-            let name = &record.name;
-            return Err((
-                number,
-                format!("the name {name} stands in line {earlier} already"),
-            ));
+        let (name, hash) = parse_line(text).map_err(|what| (number, what))?;
+        let key = NameKey::new(&name);
+        if let Some(earlier) = numbers.insert(key.clone(), number) {
+            let what = format!("the name {name} stands in line {earlier} already");
+            return Err((number, what));
         }
-        records.push(record);
+        accounts.insert(key, hash);
     }
-    Ok((records, whole))
+    Ok((accounts, whole))
 }
 
-/// Whether a last line was cut short, by an earlier version that added lines at the end: it has no closing brace yet, or
-/// holes where the disk had not written.
+/// Whether the last line was cut short by a crash of a server that appended to the file, as earlier versions did. It
+/// then has no closing brace yet, or holes where the disk had not written.
 fn is_torn(line: &[u8], text: &[u8]) -> bool {
-    let is_cut = !line.ends_with(b"\n") && !text.ends_with(b"}");
-    !text.is_empty() && (is_cut || text.contains(&0))
+    let is_unfinished = !line.ends_with(b"\n") && !text.ends_with(b"}");
+    !text.is_empty() && (is_unfinished || text.contains(&0))
 }
 
-fn parse_line(text: &[u8]) -> Result<Record, String> {
-    let fields: Fields = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    check_name(&fields.name).map_err(str::to_owned)?;
-    let hash = fields.hash.parse()?;
-    Ok(Record {
-        name: fields.name,
-        hash,
-        registered: fields.registered,
-    })
+fn parse_line(text: &[u8]) -> Result<(String, PasswordHash), String> {
+    let line: Line = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    check_name(&line.name)?;
+    let hash = line.hash.parse()?;
+    Ok((line.name, hash))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     const HASH: &str = "$scrypt$ln=1,r=1,p=1$c2FsdA$MDEyMzQ1Njc4OWFiY2RlZg";
 
-    fn record(name: &str) -> Record {
-        let registered = "2026-01-01T08:00:00Z".to_owned();
-        Record {
-            name: name.to_owned(),
-            hash: HASH.parse().unwrap(),
-            registered,
-        }
+    fn hash() -> PasswordHash {
+        HASH.parse().unwrap()
+    }
+
+    fn line_of(name: &str) -> String {
+        format!(
+            "{{\"name\":\"{name}\",\"hash\":\"{HASH}\",\"registered\":\"2026-01-01T08:00:00Z\"}}\n"
+        )
     }
 
     fn file_of(names: &[&str]) -> Vec<u8> {
         names
             .iter()
-            .flat_map(|name| line_of(&record(name)).unwrap())
+            .flat_map(|name| line_of(name).into_bytes())
             .collect()
     }
 
+    /// A folder with a file that holds these bytes, and the file opened.
     #[track_caller]
-    fn names_in(bytes: &[u8]) -> Vec<String> {
-        parse(bytes)
-            .unwrap()
-            .0
-            .into_iter()
-            .map(|record| record.name)
-            .collect()
+    fn opened(contents: &[u8]) -> (tempfile::TempDir, PathBuf, AccountsFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.jsonl");
+        fs::write(&path, contents).unwrap();
+        let (file, _) = AccountsFile::open(&path).unwrap();
+        (folder, path, file)
+    }
+
+    /// The names in a file, folded, in the order of the alphabet.
+    #[track_caller]
+    fn names_in(contents: &[u8]) -> Vec<NameKey> {
+        let mut names: Vec<NameKey> = parse(contents).unwrap().0.into_keys().collect();
+        names.sort();
+        names
+    }
+
+    fn keys(names: &[&str]) -> Vec<NameKey> {
+        names.iter().map(|name| NameKey::new(name)).collect()
     }
 
     #[test]
     fn a_file_cut_at_any_byte_loses_its_last_line_at_most() {
         let names = ["Anna", "Bobby", "Charles"];
         let bytes = file_of(&names);
-        let ends: Vec<usize> = bytes
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'\n')
-            .map(|(at, _)| at)
-            .collect();
+        let ends: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
         for cut in 0..=bytes.len() {
             // A line counts from its closing brace on, which is the byte before its newline.
             let expected = ends.iter().filter(|end| **end <= cut).count();
-            assert_eq!(names_in(&bytes[..cut]), names[..expected], "cut at {cut}");
+            let cut = &bytes[..cut];
+            assert_eq!(names_in(cut), keys(&names[..expected]));
 
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("accounts.jsonl");
-            fs::write(&path, &bytes[..cut]).unwrap();
-            let (mut file, records) = AccountsFile::open(&path).unwrap();
-            assert_eq!(records.len(), expected);
-            file.add(&record("Dora")).unwrap();
-            drop(file);
-            let (_, records) = AccountsFile::open(&path).unwrap();
-            assert_eq!(records.len(), expected + 1, "after one more, cut at {cut}");
+            let (folder, path, mut file) = opened(cut);
+            assert_eq!(fs::read(&path).unwrap(), file_of(&names[..expected]));
+            file.add("Dora", &hash()).unwrap();
+            let (_, accounts) = AccountsFile::open(&path).unwrap();
+            assert_eq!(accounts.len(), expected + 1);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
     }
 
     #[test]
     fn a_removed_account_is_gone_and_the_other_lines_stay_as_they_are() {
-        let [anna, bobby, charles] =
-            ["Anna", "Bobby", "Charles"].map(|name| String::from_utf8(file_of(&[name])).unwrap());
+        let [anna, bobby, charles] = ["Anna", "Bobby", "Charles"].map(line_of);
         let charles = charles.replace("{", "{ \"remark\": \"tall\", ");
         let bobby = bobby.replace('\n', "\r\n");
         for (before, after, name) in [
@@ -307,63 +303,110 @@ mod tests {
             ),
             (bobby, String::new(), "Bobby"),
         ] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("accounts.jsonl");
-            fs::write(&path, before).unwrap();
-            let (mut file, _) = AccountsFile::open(&path).unwrap();
+            let (folder, path, mut file) = opened(before.as_bytes());
             file.remove(&NameKey::new(name)).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), after);
-            file.add(&record(name)).unwrap();
-            let added = String::from_utf8(file_of(&[name])).unwrap();
+            file.add(name, &hash()).unwrap();
             let text = fs::read_to_string(&path).unwrap();
-            assert_eq!(text, after + &added);
+            let added = text.strip_prefix(&after).unwrap();
+            assert!(added.starts_with(&format!("{{\"name\":\"{name}\",\"hash\":\"{HASH}\"")));
+            assert!(added.ends_with("Z\"}\n") && added.lines().count() == 1);
             AccountsFile::open(&path).unwrap();
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
     }
 
     #[test]
-    fn what_cannot_be_saved_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("accounts.jsonl");
-        fs::write(&path, file_of(&["Anna", "Bobby"])).unwrap();
-        let (mut file, _) = AccountsFile::open(&path).unwrap();
+    fn an_account_that_cannot_be_written_or_removed_leaves_the_file_as_it_was() {
+        let before = file_of(&["Anna", "Bobby"]);
+        let (folder, path, mut file) = opened(&before);
         // Where the new file would be written.
         let in_the_way = folder.path().join("accounts.jsonl.new");
         fs::create_dir(&in_the_way).unwrap();
+        assert!(file.add("Charles", &hash()).is_err());
         assert!(file.remove(&NameKey::new("Anna")).is_err());
-        assert!(file.add(&record("Charles")).is_err());
-        assert_eq!(names_in(&fs::read(&path).unwrap()), ["Anna", "Bobby"]);
+        assert_eq!(fs::read(&path).unwrap(), before);
+
         fs::remove_dir(&in_the_way).unwrap();
+        file.add("Dora", &hash()).unwrap();
         file.remove(&NameKey::new("Anna")).unwrap();
-        file.add(&record("Charles")).unwrap();
-        assert_eq!(names_in(&fs::read(&path).unwrap()), ["Bobby", "Charles"]);
+        let after = fs::read(&path).unwrap();
+        assert_eq!(names_in(&after), keys(&["Bobby", "Dora"]));
+    }
+
+    thread_local! {
+        /// How often a folder can't be fsynced from now on.
+        static FAILURES: Cell<u32> = const { Cell::new(0) };
+    }
+
+    fn sync_after_failures(folder: &File) -> io::Result<()> {
+        match FAILURES.get() {
+            0 => folder.sync_all(),
+            left => {
+                FAILURES.set(left - 1);
+                Err(io::Error::other("no"))
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_change_whose_folder_is_not_synced_is_undone_and_can_be_tried_again() {
+        let before = file_of(&["Anna", "Bobby"]);
+        let (folder, path, mut file) = opened(&before);
+        file.sync_folder = sync_after_failures;
+        // With one failure the old file goes back durably, with two it at least goes back.
+        for failures in [1, 2] {
+            FAILURES.set(failures);
+            assert!(file.add("Charles", &hash()).is_err());
+            assert_eq!(fs::read(&path).unwrap(), before);
+            FAILURES.set(failures);
+            assert!(file.remove(&NameKey::new("Anna")).is_err());
+            assert_eq!(fs::read(&path).unwrap(), before);
+            assert_eq!(FAILURES.get(), 0);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        file.add("Charles", &hash()).unwrap();
+        file.remove(&NameKey::new("Anna")).unwrap();
+        let after = fs::read(&path).unwrap();
+        assert_eq!(names_in(&after), keys(&["Bobby", "Charles"]));
     }
 
     #[test]
-    fn nothing_is_written_to_a_file_that_was_removed_or_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("accounts.jsonl");
-        let aside = folder.path().join("accounts.jsonl~");
-        fs::write(&path, file_of(&["Anna"])).unwrap();
-        let (mut file, _) = AccountsFile::open(&path).unwrap();
-        fs::rename(&path, &aside).unwrap();
-        for edited in [None, Some(file_of(&["Bobby"]))] {
-            if let Some(edited) = &edited {
-                fs::write(&path, edited).unwrap();
+    fn nothing_is_written_to_a_file_that_was_changed_removed_or_replaced() {
+        let (anna, bobby) = (file_of(&["Anna"]), file_of(&["Bobby"]));
+        let added = file_of(&["Anna", "Bobby"]);
+        let (folder, path, mut file) = opened(&anna);
+        for edited in [None, Some(bobby), Some(added), Some(Vec::new())] {
+            match &edited {
+                Some(edited) => fs::write(&path, edited).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
             }
-            assert!(file.add(&record("Charles")).is_err());
+            assert!(file.add("Charles", &hash()).is_err());
             assert!(file.remove(&NameKey::new("Anna")).is_err());
             assert_eq!(fs::read(&path).ok(), edited);
-            assert_eq!(fs::read(&aside).unwrap(), file_of(&["Anna"]));
         }
+        // What was put back is no change.
+        let aside = folder.path().join("accounts.jsonl~");
+        fs::write(&aside, anna).unwrap();
+        fs::rename(&aside, &path).unwrap();
+        file.add("Charles", &hash()).unwrap();
+        assert_eq!(
+            names_in(&fs::read(&path).unwrap()),
+            keys(&["Anna", "Charles"])
+        );
     }
 
     #[test]
     fn windows_line_ends_blank_lines_and_a_byte_order_mark_are_accepted() {
         let text = String::from_utf8(file_of(&["Anna", "Bobby"])).unwrap();
         let edited = format!("\u{feff}{}\r\n\r\n", text.replace('\n', "\r\n"));
-        assert_eq!(names_in(edited.as_bytes()), ["Anna", "Bobby"]);
+        assert_eq!(names_in(edited.as_bytes()), keys(&["Anna", "Bobby"]));
+        let (_folder, path, mut file) = opened(edited.as_bytes());
+        file.add("Charles", &hash()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&edited), "no line was touched");
     }
 
     #[test]
@@ -373,9 +416,7 @@ mod tests {
         bytes[second] = b'x';
         assert_eq!(parse(&bytes).unwrap_err().0, 2);
         assert_eq!(parse(&file_of(&["Anna", "anna"])).unwrap_err().0, 2);
-        let mistyped = String::from_utf8(file_of(&["Anna"]))
-            .unwrap()
-            .replace("\"hash\"", "\"hsah\"");
+        let mistyped = line_of("Anna").replace("\"hash\"", "\"hsah\"");
         assert_eq!(parse(mistyped.as_bytes()).unwrap_err().0, 1);
         assert_eq!(parse(mistyped.trim_end().as_bytes()).unwrap_err().0, 1);
     }
@@ -384,47 +425,8 @@ mod tests {
     fn a_hole_left_by_a_power_cut_is_a_torn_line() {
         let mut bytes = file_of(&["Anna"]);
         bytes.extend_from_slice(&[0; 100]);
-        assert_eq!(names_in(&bytes), ["Anna"]);
+        assert_eq!(names_in(&bytes), keys(&["Anna"]));
         bytes.extend_from_slice(b"0Z\"}\n");
-        assert_eq!(names_in(&bytes), ["Anna"]);
-    }
-
-    /// A file named so in the folder makes the disk fail before a new file is in place.
-    const FULL: &str = "full";
-
-    /// The same, but after it is in place: the folder can't be written.
-    const UNSAFE: &str = "unsafe";
-
-    /// Replaces files on a disk that fails when told to, each time once.
-    fn replace_on_faulty_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let folder = path.parent().unwrap();
-        if fs::remove_file(folder.join(FULL)).is_ok() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        durable_file::replace(path, bytes)?;
-        match fs::remove_file(folder.join(UNSAFE)) {
-            Ok(()) => Err(io::Error::other("the folder is not on disk")),
-            Err(_) => Ok(()),
-        }
-    }
-
-    #[test]
-    fn a_disk_that_fails_leaves_what_was_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("accounts.jsonl");
-        let (mut file, _) = AccountsFile::open(&path).unwrap();
-        file.replace = replace_on_faulty_disk;
-        file.add(&record("Anna")).unwrap();
-        for fault in [FULL, UNSAFE] {
-            fs::write(folder.path().join(fault), "").unwrap();
-            assert!(file.add(&record("Bobby")).is_err());
-            assert_eq!(fs::read(&path).unwrap(), file_of(&["Anna"]), "{fault}");
-            fs::write(folder.path().join(fault), "").unwrap();
-            assert!(file.remove(&NameKey::new("Anna")).is_err());
-            assert_eq!(fs::read(&path).unwrap(), file_of(&["Anna"]), "{fault}");
-        }
-        file.add(&record("Charles")).unwrap();
-        file.remove(&NameKey::new("Anna")).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), file_of(&["Charles"]));
+        assert_eq!(names_in(&bytes), keys(&["Anna"]));
     }
 }

@@ -1,4 +1,4 @@
-//! Who may not come: names and addresses, kept in a file.
+//! Names and addresses that are banned, kept in a file.
 //!
 //! The list is asked when a connection comes and when a user logs in, never for a message.
 
@@ -14,21 +14,21 @@ use super::durable_file;
 use crate::sync::Mutex;
 use crate::wire::check_name;
 
-/// What a banned name, or a user from a banned address, is told.
+/// What a client is told whose name or address is banned.
 pub const BANNED: &str = "you are banned from this server; ask your teacher";
 
 /// Whom a ban keeps out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Banned {
-    /// A name, in any letter case, as a guest's or a registered one.
+    /// A name in any letter case, whether a guest uses it or it is registered.
     Name(String),
     /// Everybody from an address. An IPv4 address is never in IPv6 form.
     Address(IpAddr),
 }
 
 impl Banned {
-    /// The same, an IPv4 address in IPv6 form as what it is.
+    /// Turns an IPv4 address that is written as an IPv6 one (::ffff:192.0.2.7) into what it is.
     pub fn to_canonical(&self) -> Banned {
         match self {
             Banned::Address(address) => Banned::Address(address.to_canonical()),
@@ -95,7 +95,7 @@ pub struct Bans {
     path: PathBuf,
     /// A leaf lock, held for moments only.
     list: Mutex<List>,
-    /// The number of the change that is on disk. Held while the list goes there, never together with `list`.
+    /// The number of the last change that is on disk. Held while the list is written, never together with `list`.
     saved: Mutex<u64>,
 }
 
@@ -104,6 +104,12 @@ struct List {
     bans: Vec<Ban>,
     /// Counts changes.
     change: u64,
+}
+
+impl List {
+    fn has(&self, banned: &Banned) -> bool {
+        self.bans.iter().any(|ban| ban.banned.is_same(banned))
+    }
 }
 
 impl Bans {
@@ -134,30 +140,24 @@ impl Bans {
 
     /// Whether nobody can log in by this name.
     pub fn has_name(&self, name: &str) -> bool {
-        let list = self.list.lock();
-        list.bans
-            .iter()
-            .any(|ban| matches!(&ban.banned, Banned::Name(of) if of.eq_ignore_ascii_case(name)))
+        self.has(&Banned::Name(name.to_owned()))
     }
 
     fn has(&self, banned: &Banned) -> bool {
-        let list = self.list.lock();
-        list.bans.iter().any(|ban| ban.banned.is_same(banned))
+        self.list.lock().has(banned)
     }
 
     /// Adds a ban; it holds from now on. False if there is one already. Nothing is on disk before
     /// [`save`](Self::save).
     pub fn add(&self, banned: Banned) -> bool {
-        let now = jiff::Timestamp::now();
-        let since = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
         let mut list = self.list.lock();
-        if list.bans.iter().any(|ban| ban.banned.is_same(&banned)) {
+        if list.has(&banned) {
             return false;
         }
         list.change += 1;
         list.bans.push(Ban {
             banned,
-            since: since.to_string(),
+            since: super::now(),
         });
         true
     }
@@ -172,8 +172,8 @@ impl Bans {
         has_changed
     }
 
-    /// Writes the list to disk, whole, unless it is there. After an error the bans still hold until the server
-    /// stops, and the next save tries again.
+    /// Writes the list to disk, unless another thread has done so since it changed. After an error the bans still hold
+    /// until the server stops, and the next save tries again.
     pub fn save(&self) -> io::Result<()> {
         let (bytes, change) = {
             let list = self.list.lock();

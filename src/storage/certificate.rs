@@ -19,8 +19,8 @@ use openssl::x509::{X509, X509NameBuilder};
 use super::durable_file;
 use crate::transport::tls;
 
-/// How long a certificate is valid that is made here, in days: ten years. Clients pin its fingerprint, so it
-/// must outlive the course, and need not change with the addresses of the machine.
+/// How long a new certificate is valid, in days: ten years. Clients pin its fingerprint, so it must outlive the course,
+/// and need not change with the addresses of the machine.
 const VALID_DAYS: u32 = 3653;
 
 /// Why there is no TLS.
@@ -77,20 +77,13 @@ impl From<ErrorStack> for CertificateError {
     }
 }
 
-/// What the TLS port shows, and how clients can know it again.
+/// What the server proves itself with on the TLS port.
+#[derive(Debug)]
 pub struct Identity {
-    /// What connections are made with.
+    /// The settings of every TLS connection, with the certificate and its key.
     pub context: SslContext,
     /// SHA-256 of the certificate, as upper-case hexadecimal digits in pairs with colons between them.
     pub fingerprint: String,
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("fingerprint", &self.fingerprint)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Loads a certificate, with the rest of its chain behind it if there is one, and its key.
@@ -101,7 +94,7 @@ pub fn load(certificate_path: &Path, key_path: &Path) -> Result<Identity, Certif
     let own = certificates
         .first()
         .ok_or_else(|| content(certificate_path, "a certificate"))?;
-    // A key with a passphrase is refused rather than asked for: the terminal may be nobody's.
+    // Nobody is asked for a passphrase: there may be no terminal.
     let key = PKey::private_key_from_pem_callback(&read(key_path)?, |_| Ok(0))
         .map_err(|_| content(key_path, "a private key without a passphrase"))?;
     if !own.public_key()?.public_eq(&key) {

@@ -5,16 +5,46 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The data folder, held by this server alone for as long as this value lives.
+/// The data folder. No other server can use it while this value lives.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Its lock goes with the process, however that ends.
+    /// A locked file. The system unlocks it when the process ends, however that happens.
     _lock: File,
 }
 
+/// Why the data folder can't be used.
+#[derive(Debug)]
+pub enum DataDirError {
+    /// It can't be made or written to.
+    Io(PathBuf, io::Error),
+    /// Another server uses it.
+    InUse(PathBuf),
+}
+
+impl fmt::Display for DataDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataDirError::Io(path, error) => write!(
+                f,
+                "cannot write to the data folder {}: {error}",
+                path.display()
+            ),
+            DataDirError::InUse(path) => {
+                write!(
+                    f,
+                    "another chatd is using the data folder {}",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for DataDirError {}
+
 impl DataDir {
-    /// Makes the folder if need be, private to its owner, and makes sure that no other server uses it.
+    /// Makes the folder if there is none, private to its owner, and locks it against other servers.
     pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
         let failed = |error| DataDirError::Io(path.to_owned(), error);
         let mut builder = DirBuilder::new();
@@ -39,12 +69,12 @@ impl DataDir {
         &self.path
     }
 
-    /// The registered names.
+    /// The file of accounts.
     pub fn accounts(&self) -> PathBuf {
         self.path.join("accounts.jsonl")
     }
 
-    /// Who may not come.
+    /// The file of bans.
     pub fn bans(&self) -> PathBuf {
         self.path.join("bans.json")
     }
@@ -59,31 +89,3 @@ impl DataDir {
         self.path.join("key.pem")
     }
 }
-
-/// Why the data folder can't be used.
-#[derive(Debug)]
-pub enum DataDirError {
-    /// It can't be made or written to.
-    Io(PathBuf, io::Error),
-    /// Another server uses it.
-    InUse(PathBuf),
-}
-
-impl fmt::Display for DataDirError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DataDirError::Io(path, error) => write!(
-                f,
-                "cannot write to the data folder {}: {error}; choose another with --data-dir",
-                path.display()
-            ),
-            DataDirError::InUse(path) => write!(
-                f,
-                "another chatd is using the data folder {}; stop it or choose another with --data-dir",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for DataDirError {}

@@ -1,42 +1,89 @@
-//! Files that survive a crash.
+//! Replacing a whole file, so that a crash or a power cut leaves the old one or the new one, and never a mixture.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Puts a file with these bytes in the place of the one at `path`, if there is one. Only its owner can read it. When this
-/// returns, the new file is found there even after a power cut (fsync(2) of the file and of its folder).
+/// How to fsync a folder. A test gives one that fails, which no real folder does on demand.
+pub(super) type SyncFolder = fn(&File) -> io::Result<()>;
+
+/// Replaces the file at `path` by one that holds `bytes`, or creates it. Only the file's owner can read it. Returns
+/// once the new file would be found after a power cut. After an error the old file is in place, as far as the disk
+/// obeys.
 ///
-/// At every moment the old file is found there or the new one, whole. After an error it is the old one, unless the folder
-/// could not be written to the disk: then either may be found after a power cut.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link stays one, to the new file.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let fresh = fresh(&path);
-    // A crash may have left one. What stands there is not followed or reused: it is made anew.
-    let _ = fs::remove_file(&fresh);
+/// The new file is written beside the old one, under the same name with `.new` behind it, and fsynced. Then it is
+/// renamed over the old one, which is atomic (rename(2)). Then the folder is fsynced, because it holds the name
+/// (fsync(2)). A symbolic link stays one: the file that it leads to is replaced.
+///
+/// Two threads must not replace the same file at the same time.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, bytes, File::sync_all)
+}
+
+/// Does what [`replace`] does, with `sync` for the folder.
+pub(super) fn replace_with(path: &Path, bytes: &[u8], sync: SyncFolder) -> io::Result<()> {
+    let path = &fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
+    let old = match fs::read(path) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    // Opened before anything is changed: if there are no descriptors left, nothing has happened yet.
+    let folder = open_folder(path)?;
+    let sync = || folder.as_ref().map_or(Ok(()), sync);
+    write_and_rename(path, bytes)?;
+    sync().inspect_err(|_| {
+        // The new file is there, but a power cut could bring back the old one. The caller will say that nothing was
+        // saved, so the old one goes back.
+        let undone = match old {
+            Some(old) => write_and_rename(path, &old),
+            None => fs::remove_file(path),
+        };
+        if let Err(error) = undone.and_then(|()| sync()) {
+            log::error!("cannot put back the old {}: {error}", path.display());
+        }
+    })
+}
+
+/// Fsyncs the folder that holds the file at `path`, so that the file is found after a power cut.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    match open_folder(&fs::canonicalize(path)?)? {
+        Some(folder) => folder.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Opens the folder that holds the file at `path`. `None` on Windows, where a folder can't be opened or fsynced.
+fn open_folder(path: &Path) -> io::Result<Option<File>> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) => File::open(folder).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn write_and_rename(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path_of_new(path);
+    // A crash may have left one. It is removed, not written over: others might be able to read it, or it might be a
+    // link to another file.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let write = || {
-        let mut file = options.open(&fresh)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)
-    };
-    write().inspect_err(|_| {
-        // It takes up room on a disk that may be full.
-        let _ = fs::remove_file(&fresh);
-    })?;
-    match path.parent() {
-        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
+    let mut file = options.open(&new)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&new, path))
+        .inspect_err(|_| {
+            // It takes up room on a disk that may be full.
+            let _ = fs::remove_file(&new);
+        })
 }
 
-/// Where the new file is written before it takes the old one's place.
-fn fresh(path: &Path) -> PathBuf {
+fn path_of_new(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
@@ -46,12 +93,13 @@ fn fresh(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
+    const FAILING_SYNC: SyncFolder = |_| Err(io::Error::other("no"));
+
     #[test]
     fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         for text in ["a longer text", "short", ""] {
-            fs::write(fresh(&path), "left by a crash").unwrap();
             replace(&path, text.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
@@ -63,25 +111,53 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "old").unwrap();
-        fs::create_dir(fresh(&path)).unwrap();
+        fs::create_dir(path_of_new(&path)).unwrap();
         assert!(replace(&path, b"new").is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_link_stays_a_link_and_one_in_the_way_is_not_followed() {
-        use std::os::unix::fs::symlink;
+    fn the_old_file_is_put_back_if_the_folder_cannot_be_synced() {
         let folder = tempfile::tempdir().unwrap();
-        let [path, target, other] =
-            ["link", "target", "other"].map(|name| folder.path().join(name));
-        fs::write(&target, "old").unwrap();
-        fs::write(&other, "untouched").unwrap();
-        symlink(&target, &path).unwrap();
-        symlink(&other, fresh(&fs::canonicalize(&target).unwrap())).unwrap();
+        let path = folder.path().join("file");
+        assert!(replace_with(&path, b"new", FAILING_SYNC).is_err());
+        assert!(!path.exists());
+        fs::write(&path, "old").unwrap();
+        assert!(replace_with(&path, b"new", FAILING_SYNC).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_is_its_owners_alone_and_written_through_no_link_that_was_left() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["file", "other"].map(|name| folder.path().join(name));
+        fs::write(&other, "other").unwrap();
+        symlink(&other, path_of_new(&path)).unwrap();
         replace(&path, b"new").unwrap();
-        assert!(path.is_symlink());
-        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
-        assert_eq!(fs::read_to_string(&other).unwrap(), "untouched");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "other");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+
+        fs::write(path_of_new(&path), "left by a crash").unwrap();
+        fs::set_permissions(path_of_new(&path), PermissionsExt::from_mode(0o666)).unwrap();
+        replace(&path, b"newer").unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_to_the_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, link] = ["file", "link"].map(|name| folder.path().join(name));
+        fs::write(&path, "old").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 }

@@ -28,15 +28,15 @@ struct Cost {
 
 /// A salted scrypt hash, written `$scrypt$ln=15,r=8,p=1$SALT$HASH` with base64 without padding.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PasswordHash {
+pub(super) struct PasswordHash {
     cost: Cost,
     salt: Vec<u8>,
     hash: Vec<u8>,
 }
 
 impl PasswordHash {
-    /// Hashes a new password with a random salt. Takes its time.
-    pub fn new(password: &str) -> Result<PasswordHash, ErrorStack> {
+    /// Hashes a new password with a random salt. Takes some 80 ms.
+    pub(super) fn new(password: &str) -> Result<PasswordHash, ErrorStack> {
         let mut salt = vec![0; SALT_LENGTH];
         rand::rand_bytes(&mut salt)?;
         let hash = scrypt(password, &salt, COST, HASH_LENGTH)?;
@@ -48,7 +48,7 @@ impl PasswordHash {
     }
 
     /// Whether `password` is the one that was hashed. Takes as long as hashing it, right or wrong.
-    pub fn verify(&self, password: &str) -> Result<bool, ErrorStack> {
+    pub(super) fn verify(&self, password: &str) -> Result<bool, ErrorStack> {
         let hash = scrypt(password, &self.salt, self.cost, self.hash.len())?;
         Ok(memcmp::eq(&hash, &self.hash))
     }
@@ -78,7 +78,7 @@ impl fmt::Display for PasswordHash {
     }
 }
 
-/// Shows no more than that it is one: hashes don't belong in logs.
+/// Hides the hash: hashes don't belong in logs.
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(…)")

@@ -82,7 +82,7 @@ def full(report, chatd, folder):
         register(registrar, *acknowledged)
 
         filler = fill(disk)
-        # The block that the accounts stand in has room for some more.
+        # The file may still have room to be replaced a few times.
         refusal = None
         for number in range(40):
             reply = registrar.register(f"Late{number}", PASSWORD)

@@ -121,3 +121,68 @@ fn a_torn_last_line_is_dropped_and_the_log_says_so() {
     check(&server, "Bobby", "pass");
     assert!(!server.stop().contains("WARN"));
 }
+
+#[test]
+fn nothing_is_written_over_an_edit_that_was_made_while_the_server_ran() {
+    let [anna, bobby] = ["Anna", "Bobby"].map(line_for);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let file = data.join("accounts.jsonl");
+    fs::write(&file, format!("{anna}\n")).unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    let edited = format!("{anna}\n{bobby}\n");
+    fs::write(&file, &edited).unwrap();
+    let mut client = server.connect();
+    client.send(&json!({"Command": "02", "Name": "Carla", "Password": "pass"}));
+    let why = client.expect_refusal("12");
+    assert!(why.contains("restart the server"), "{why}");
+    check(&server, "Anna", PASSWORD);
+    drop(client);
+    server.stop();
+    assert_eq!(fs::read_to_string(&file).unwrap(), edited);
+
+    let server = Chatd::start(chatd(folder.path()));
+    check(&server, "Bobby", PASSWORD);
+    server.connect().register("Carla", "pass");
+    server.stop();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_costs_no_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data").join("accounts.jsonl");
+    // No file can have more than four blocks of 512 bytes (ulimit in POSIX), and an attempt is an error, not the end.
+    let mut command = crate::process::chatd_after("trap '' XFSZ; ulimit -f 4", folder.path());
+    command.args(["--max-registrations", "0"]);
+    let server = Chatd::start(command);
+    let mut client = server.connect();
+    let mut names = (0..20).map(|number| format!("Name{number}"));
+    let mut registered = Vec::new();
+    let refused = loop {
+        let name = names.next().expect("a name that there is no room for");
+        client.send(&json!({"Command": "02", "Name": name, "Password": "pass"}));
+        let reply = client.receive();
+        if reply["Flag"] == 0 {
+            let why = reply["Message"].as_str().unwrap();
+            assert!(why.contains("cannot save"), "{why}");
+            break name;
+        }
+        registered.push(name);
+    };
+    assert!(registered.len() > 3, "{registered:?}");
+    server.log_line("cannot write the accounts file");
+    let kept = fs::read_to_string(&file).unwrap();
+    assert_eq!(kept.lines().count(), registered.len());
+    assert!(!file.with_extension("jsonl.new").exists());
+    check(&server, registered.last().unwrap(), "pass");
+    drop(client);
+    server.stop();
+
+    let server = Chatd::start(chatd(folder.path()));
+    check(&server, registered.last().unwrap(), "pass");
+    server.connect().register(&refused, "pass");
+    assert!(fs::read_to_string(&file).unwrap().starts_with(&kept));
+    assert!(!server.stop().contains("WARN"));
+}
