@@ -5,11 +5,11 @@
 //!
 //! | phase | what the outgoing side does | event | next phase |
 //! | --- | --- | --- | --- |
-//! | `Open` | takes all output | [`drain`](CloseState::drain) | `Draining` |
-//! | `Draining` | takes output and receipts; the client's commands are not carried out any more | no receipt is owed, or their time is up: [`finish`](CloseState::finish) | `Flushing` |
-//! | `Flushing` | takes nothing; the last line is queued | all is sent: [`half_close`](CloseState::half_close) | `HalfClosed` |
-//! | `HalfClosed` | has sent its FIN; the client's input is thrown away until its FIN comes | the client's FIN, or the time is up: [`close`](CloseState::close) | `Closed` |
-//! | any | | the socket fails, the client is too slow, the time is up: [`close`](CloseState::close) | `Closed` |
+//! | `Open` | takes all output | `drain` | `Draining` |
+//! | `Draining` | takes output and receipts; the client's commands are not carried out any more | no receipt is owed, or their time is up: `finish` | `Flushing` |
+//! | `Flushing` | takes nothing; the last line is queued | all is sent: `half_close` | `HalfClosed` |
+//! | `HalfClosed` | has sent its FIN; the client's input is thrown away until its FIN comes | the client's FIN, or the time is up: `close` | `Closed` |
+//! | any | | the socket fails, the client is too slow, the time is up: `close` | `Closed` |
 //!
 //! No phase is ever left backwards, and the first reason given stays, with one exception: of a connection that the kernel
 //! gives up, the first thread to touch the socket learns why, and a second one only that it is lost; so a loss gives way
