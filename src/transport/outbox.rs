@@ -328,10 +328,7 @@ impl Outbox {
         ticket: u64,
         result: DeliveryResult,
     ) {
-        let mut due = Vec::new();
-        self.pending
-            .resolve(friend, ticket, result, |line| due.push(line));
-        for line in due {
+        for line in self.pending.resolve(friend, ticket, result) {
             let mode = match self.is_corked && self.backlog() < MAX_CORKED {
                 true => SendMode::Corked,
                 false => SendMode::Normal,
@@ -342,9 +339,7 @@ impl Outbox {
 
     /// Decides all receipts that this connection is owed, and sends them.
     pub fn resolve_all(&mut self, sink: &impl Sink, result: DeliveryResult) {
-        let mut due = Vec::new();
-        self.pending.resolve_all(result, |line| due.push(line));
-        for line in due {
+        for line in self.pending.resolve_all(result) {
             self.push(sink, &line.into(), 0, None);
         }
     }

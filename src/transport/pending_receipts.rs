@@ -56,24 +56,18 @@ impl PendingReceipts {
         ticket
     }
 
-    /// Decides one receipt, and calls `emit` with each that can go out now. A ticket that is not owed is ignored.
-    pub fn resolve(
-        &mut self,
-        friend: &NameKey,
-        ticket: u64,
-        result: DeliveryResult,
-        mut emit: impl FnMut(Lines),
-    ) {
+    /// Decides one receipt, and returns those that can go out now. A ticket that is not owed is ignored.
+    pub fn resolve(&mut self, friend: &NameKey, ticket: u64, result: DeliveryResult) -> Vec<Lines> {
         if let Some((_, entry)) = self
             .only
             .take_if(|(of, entry)| of == friend && entry.ticket == ticket)
         {
-            emit(ServerMessage::receipt(&entry.shown, result).to_line());
             self.owed = 0;
-            return;
+            return vec![ServerMessage::receipt(&entry.shown, result).to_line()];
         }
+        let mut due = Vec::new();
         let Some(entries) = self.friends.get_mut(friend) else {
-            return;
+            return due;
         };
         if let Ok(index) = entries.binary_search_by_key(&ticket, |entry| entry.ticket) {
             entries[index].result.get_or_insert(result);
@@ -84,24 +78,26 @@ impl PendingReceipts {
             ..
         }) = entries.front()
         {
-            emit(ServerMessage::receipt(shown, *result).to_line());
+            due.push(ServerMessage::receipt(shown, *result).to_line());
             entries.pop_front();
             self.owed -= 1;
         }
         if entries.is_empty() {
             self.friends.remove(friend);
         }
+        due
     }
 
-    /// Decides all that is undecided, and calls `emit` with every receipt that is owed.
-    pub fn resolve_all(&mut self, result: DeliveryResult, mut emit: impl FnMut(Lines)) {
+    /// Decides all that is undecided, and returns every receipt that is owed.
+    pub fn resolve_all(&mut self, result: DeliveryResult) -> Vec<Lines> {
         self.owed = 0;
         let only = self.only.take().map(|(_, entry)| entry);
         let others = self.friends.drain().flat_map(|(_, entries)| entries);
-        for entry in only.into_iter().chain(others) {
+        let line = |entry: Entry| {
             let result = entry.result.unwrap_or(result);
-            emit(ServerMessage::receipt(&entry.shown, result).to_line());
-        }
+            ServerMessage::receipt(&entry.shown, result).to_line()
+        };
+        only.into_iter().chain(others).map(line).collect()
     }
 }
 
@@ -116,12 +112,11 @@ mod tests {
         let first = pending.open(&anna, "anna");
         let second = pending.open(&anna, "ANNA");
         let other = pending.open(&bob, "Bob1");
-        let mut lines = Vec::new();
-        pending.resolve(&anna, second, Err("gone"), |line| lines.push(line));
+        let mut lines = pending.resolve(&anna, second, Err("gone"));
         assert!(lines.is_empty());
-        pending.resolve(&bob, other, Ok(()), |line| lines.push(line));
-        pending.resolve(&anna, first, Ok(()), |line| lines.push(line));
-        pending.resolve(&anna, first, Err("twice"), |line| lines.push(line));
+        lines.extend(pending.resolve(&bob, other, Ok(())));
+        lines.extend(pending.resolve(&anna, first, Ok(())));
+        lines.extend(pending.resolve(&anna, first, Err("twice")));
         let expected = [("Bob1", Ok(())), ("anna", Ok(())), ("ANNA", Err("gone"))];
         assert_eq!(
             lines,
@@ -137,9 +132,8 @@ mod tests {
         let mut pending = PendingReceipts::default();
         pending.open(&anna, "Anna");
         let second = pending.open(&anna, "Anna");
-        let mut lines = Vec::new();
-        pending.resolve(&anna, second, Ok(()), |line| lines.push(line));
-        pending.resolve_all(Err("stop"), |line| lines.push(line));
+        let mut lines = pending.resolve(&anna, second, Ok(()));
+        lines.extend(pending.resolve_all(Err("stop")));
         let expected = [Err("stop"), Ok(())];
         assert_eq!(
             lines,

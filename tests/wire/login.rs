@@ -159,6 +159,25 @@ fn a_password_that_can_not_be_is_refused() {
 }
 
 #[test]
+fn the_password_for_a_name_in_use_is_not_looked_at() {
+    let server = TestServer::calm();
+    server.connect().register("Owner", "secret");
+    for way in Way::ALL {
+        let mut owner = server.connect_as(way);
+        owner.send(&json!({"Command": "01", "Name": "Owner", "Password": "secret"}));
+        owner.expect_login();
+        let mut second = server.connect_as(way);
+        // More often than a wrong password may be given.
+        for _ in 0..10 {
+            second.send(&json!({"Command": "01", "Name": "owner", "Password": "wrong"}));
+            let why = expect_refused_login(&mut second);
+            assert!(why.contains("half a minute"), "{why}");
+        }
+        owner.log_out();
+    }
+}
+
+#[test]
 fn a_name_in_use_is_refused_to_anybody_and_however_it_is_spelt() {
     let server = TestServer::calm();
     server.connect().register("Owner", "secret");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Handler;
 use crate::chat::moderation::MUTED;
-use crate::chat::room::NOT_ONLINE;
+use crate::chat::room::{NAME_IN_USE, NOT_ONLINE};
 use crate::chat::{Event, Session};
 use crate::storage::accounts::WRONG_PASSWORD;
 use crate::sync::Arc;
@@ -100,7 +100,12 @@ impl Handler<'_> {
         password: Option<&str>,
     ) -> Result<Option<Cow<'static, str>>, CloseCause> {
         if let Some(password) = password {
-            match self.shared.accounts.verify(&NameKey::new(name), password) {
+            let key = NameKey::new(name);
+            if self.shared.sessions.read().contains_key(&key) {
+                // The room would refuse it, after a hash for nothing.
+                return Ok(Some(NAME_IN_USE.into()));
+            }
+            match self.shared.accounts.verify(&key, password) {
                 Ok(true) => {}
                 Ok(false) => {
                     self.login_failures += 1;

@@ -216,7 +216,6 @@ pub fn check_pending(events: &[PendingEvent]) {
     let mut pending = PendingReceipts::default();
     let mut owed = Owed::default();
     for event in events {
-        let mut lines = Vec::new();
         match *event {
             PendingEvent::Open { friend } => {
                 let friend = usize::from(friend) % FRIENDS.len();
@@ -231,11 +230,11 @@ pub fn check_pending(events: &[PendingEvent]) {
                 let friend = NameKey::new(FRIENDS[usize::from(friend) % FRIENDS.len()]);
                 let ticket = u64::from(ticket) % (owed.opened + 1);
                 let result = result(is_delivered);
-                pending.resolve(&friend, ticket, result, |line| lines.push(line));
+                let lines = pending.resolve(&friend, ticket, result);
                 assert_eq!(lines, owed.resolve(&friend, ticket, result));
             }
             PendingEvent::ResolveAll => {
-                pending.resolve_all(NO, |line| lines.push(line));
+                let lines = pending.resolve_all(NO);
                 check_interleaving(&lines, owed.resolve_all(NO));
             }
         }
