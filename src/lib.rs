@@ -9,6 +9,8 @@
 //! * [`chat`]: who is here and who hears what. Sessions, the roster and its one order, the fan-out and the heartbeat.
 //! * [`server`]: the process. Settings, listeners, the life of a connection, an orderly end.
 //!
+//! Beside them stand the locks and channels that all use, and [`printable`], which makes text safe for a terminal.
+//!
 //! There is one way in, for the program, the tests, and any program that embeds the server:
 //!
 //! ```

@@ -16,8 +16,8 @@ pub enum Event {
     Join {
         /// The session. Its name was checked and its password verified.
         session: Arc<Session>,
-        /// Told whether the user is in. The room has sent the 11 of a success by then; the one who asked sends that of a
-        /// refusal.
+        /// Told whether the user is in. The room has sent the 11 of a success by then; that of a refusal is left to the
+        /// connection's own thread.
         reply: Sender<Result<(), Cow<'static, str>>>,
     },
     /// A user says something to the room.

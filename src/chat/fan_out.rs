@@ -1,8 +1,9 @@
 //! The event queue and the thread at its other end, which sends broadcasts to everybody: the fan-out.
 //!
-//! The [room](Room) stands behind a mutex, so one thread at a time applies events. That is the [`FanOutThread`], or, while
-//! the room is calm, the thread of the connection that speaks, so that no other thread needs to wake up. The order in
-//! which events are applied is the one order of all broadcasts.
+//! The [room](Room) stands behind a mutex, in a `Batcher` that gathers events to batches. A thread *has the room* while it
+//! holds this lock, so one thread at a time applies events. That is the [`FanOutThread`], or, while the room is calm, the
+//! thread of a connection whose user speaks (and nothing else), so that no other thread needs to wake up. The order
+//! in which events are applied is the one order of all broadcasts.
 
 use std::time::Duration;
 
@@ -21,8 +22,7 @@ pub const CHANNEL_CAPACITY: usize = 256;
 /// A batch ends when it has this many bytes, or a quarter of the largest backlog.
 const MAX_BATCH: usize = 256 << 10;
 
-/// A batch ends after this time, unless sending the last one took longer: gathering never takes more of the
-/// thread's time than sending.
+/// A batch is gathered for as long as sending the last one took, but for this time at least.
 const MIN_GATHERING: Duration = Duration::from_millis(5);
 
 /// Where events are posted. All connections share it.
@@ -119,7 +119,7 @@ struct Batcher {
     max_batch: usize,
     /// When the last batch was sent, and how long that took.
     last_flush: (Instant, Duration),
-    /// Whether the last batch had several events.
+    /// Whether several users joined, spoke or wrote in the last batch.
     was_busy: bool,
 }
 

@@ -93,7 +93,9 @@ impl Room {
                         Some(member) => member.connection().push(&line.into(), 0, Some(receipt)),
                         None => receipt.resolve(Err(NOT_ONLINE)),
                     },
-                    Err(why) => receipt.resolve(Err(why.unwrap_or(NOT_ONLINE))),
+                    Err(Some(why)) => receipt.resolve(Err(why)),
+                    // A receipt that is dropped says that the message was not delivered.
+                    Err(None) => drop(receipt),
                 }
                 self.in_batch.push(session);
             }
@@ -128,7 +130,7 @@ impl Room {
         if self.is_stopping {
             return Err("the server stops".into());
         }
-        // Asked here and nowhere else: a user who is banned meanwhile joins before the action that expels it, or not at all.
+        // A login asks for bans only here, in the room: a ban that is made meanwhile stops this join, or finds the user online and expels it.
         let address = session.connection().peer().ip();
         if self.bans.has_name(session.name()) || self.bans.has_address(address) {
             return Err(BANNED.into());

@@ -106,11 +106,11 @@ impl<M: Member, Claim> Roster<M, Claim> {
 
         let key = member.key().clone();
         self.map.write().insert(key.clone(), Arc::clone(&member));
-        let notice = ServerMessage::LoggedOn {
+        let message = ServerMessage::LoggedOn {
             name: member.name().into(),
             is_user_guest: member.is_guest().into(),
         };
-        self.broadcast(&notice.to_line());
+        self.broadcast(&message.to_line());
         let from = self.batch.len();
         let entry = Entry {
             member,
@@ -130,10 +130,10 @@ impl<M: Member, Claim> Roster<M, Claim> {
         self.entries.remove(member.key());
         self.map.write().remove(member.key());
         self.friends = None;
-        let notice = ServerMessage::LoggedOut {
+        let message = ServerMessage::LoggedOut {
             name: member.name().into(),
         };
-        self.broadcast(&notice.to_line());
+        self.broadcast(&message.to_line());
         true
     }
 

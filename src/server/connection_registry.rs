@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::stats::Stats;
+use super::stats::{ConnectionStats, Stats};
 use crate::sync::{Arc, Mutex, Weak};
 use crate::transport::Connection;
 
@@ -53,9 +53,11 @@ impl ConnectionRegistry {
     /// Removes a connection whose thread is done. In the same step what it did goes into the totals, so that it counts
     /// once.
     pub(crate) fn remove(&self, connection: &Connection) {
+        // Read before the lock is taken, for it takes the connection's own lock.
+        let done = ConnectionStats::of(connection);
         let mut registry = self.0.lock();
         if registry.connections.remove(&connection.number()).is_some() {
-            registry.totals.add(connection);
+            registry.totals.add(done);
         }
     }
 
@@ -71,7 +73,7 @@ impl ConnectionRegistry {
             (registry.totals, registry.all())
         };
         for connection in connections {
-            stats.add(&connection);
+            stats.add(ConnectionStats::of(&connection));
         }
         stats
     }

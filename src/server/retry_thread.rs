@@ -70,7 +70,7 @@ impl Entry {
         match outcome {
             Retry::Done => return false,
             Retry::Advanced => self.pause = FIRST_PAUSE,
-            Retry::Stuck | Retry::Draining => self.pause = (self.pause * 2).min(LONGEST_PAUSE),
+            Retry::Stuck | Retry::Ending => self.pause = (self.pause * 2).min(LONGEST_PAUSE),
         }
         if outcome != Retry::Stuck {
             self.last_progress = now;

@@ -23,8 +23,9 @@ const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn stop(shared: &Shared, listeners: &[SocketAddr]) {
     log::info!("stopping");
     let deadline = Instant::now() + DRAIN_PATIENCE;
+    // From here on no command is carried out, no connection is added, and no thread waits to hash a password. The room's
+    // own end, below, has its place in the one order.
     shared.set_stopping();
-    // A connection that a listener still accepts finds the registry closed.
     let connections = shared.connections.close();
     shared.accounts.close();
     for address in listeners {

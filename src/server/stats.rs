@@ -42,15 +42,11 @@ impl Stats {
         self.closed[reason as usize]
     }
 
-    /// Adds what a connection has done so far, and its end, if it ends.
-    pub(super) fn add(&mut self, connection: &Connection) {
-        self.traffic += Traffic {
-            messages: connection.messages(),
-            received: connection.received(),
-            sent: connection.sent(),
-        };
-        if let Some(cause) = connection.close_cause() {
-            self.count_closed(cause.reason);
+    /// Adds one connection.
+    pub(super) fn add(&mut self, connection: ConnectionStats) {
+        self.traffic += connection.traffic;
+        if let Some(reason) = connection.closed {
+            self.count_closed(reason);
         }
     }
 
@@ -96,6 +92,25 @@ impl fmt::Display for Stats {
             true => "none".to_owned(),
             false => closed.join(", "),
         })
+    }
+}
+
+/// What one connection has done so far, and its end, if it ends.
+pub(super) struct ConnectionStats {
+    traffic: Traffic,
+    closed: Option<CloseReason>,
+}
+
+impl ConnectionStats {
+    pub(super) fn of(connection: &Connection) -> ConnectionStats {
+        ConnectionStats {
+            traffic: Traffic {
+                messages: connection.messages(),
+                received: connection.received(),
+                sent: connection.sent(),
+            },
+            closed: connection.close_cause().map(|cause| cause.reason),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Why a connection closed. The log tells it once for each connection.
 ///
-/// A reason also decides how: see [`is_drained`](Self::is_drained).
+/// A reason also decides how: see [`drains`](Self::drains).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The client logged out (03).
@@ -63,7 +63,7 @@ impl CloseReason {
 
     /// Whether the connection is drained: its queue, the receipts owed to it and a last line still go out. Otherwise
     /// it is closed at once, because it no longer works or its client understands no answer.
-    pub fn is_drained(self) -> bool {
+    pub fn drains(self) -> bool {
         !matches!(
             self,
             CloseReason::ConnectionLost

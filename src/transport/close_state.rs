@@ -11,9 +11,8 @@
 //! | `HalfClosed` | has sent its FIN; the client's input is thrown away until its FIN comes | the client's FIN, or the time is up: `close` | `Closed` |
 //! | any | | the socket fails, the client is too slow, the time is up: `close` | `Closed` |
 //!
-//! No phase is ever left backwards, and the first reason given stays, with one exception: of a connection that the kernel
-//! gives up, the first thread to touch the socket learns why, and a second one only that it is lost; so a loss gives way
-//! to an explanation. The state is plain data: the [outbox](super::outbox) acts on it, under the connection's lock.
+//! Phases only advance. The first cause stays, except that `Unresponsive` replaces `ConnectionLost`: the kernel tells only
+//! the first thread that touches the socket of a vanished host that its time is up. The state is plain data: the [outbox](super::outbox) acts on it, under the connection's lock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,8 +22,8 @@ use std::time::Duration;
 use super::close_reason::CloseReason;
 use crate::sync::Instant;
 
-/// How long a drain may take until the connection is closed: the [patience](CloseReason) for receipts, and a second for
-/// them to go out.
+/// How long a drain may take until the connection is closed. The longest patience for receipts is a second shorter, so that
+/// they can still go out.
 const DRAIN_TIME: Duration = Duration::from_secs(6);
 
 /// How long the client may take to answer the server's FIN by its own.

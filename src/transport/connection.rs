@@ -79,7 +79,7 @@ impl Connection {
         self.is_tls
     }
 
-    /// Why the connection ends, if it does.
+    /// Why the connection ends, if it does. Its client's commands are not carried out any more then.
     pub fn close_cause(&self) -> Option<CloseCause> {
         self.outbox.lock().close_state().cause().cloned()
     }
@@ -87,11 +87,6 @@ impl Connection {
     /// The cause that counts, if the connection's own thread has found `cause`.
     pub fn decisive_cause(&self, cause: CloseCause) -> CloseCause {
         self.outbox.lock().close_state().decisive_cause(cause)
-    }
-
-    /// Whether the connection ends, so that its client's commands are not carried out any more.
-    pub fn is_closing(&self) -> bool {
-        self.phase() != Phase::Open
     }
 
     fn phase(&self) -> Phase {
@@ -178,7 +173,7 @@ impl Connection {
     /// connection's own thread calls this, and then [`see_off`](Self::see_off).
     pub fn end(self: &Arc<Self>, cause: CloseCause) {
         self.with_outbox(|outbox, _| match outbox.close_state().phase() {
-            Phase::Open if cause.reason.is_drained() => outbox.drain(cause, Instant::now()),
+            Phase::Open if cause.reason.drains() => outbox.drain(cause, Instant::now()),
             Phase::Open | Phase::Closed => outbox.close(cause),
             _ => {}
         });
@@ -229,7 +224,7 @@ impl Connection {
                 match socket::receive(&self.socket, &mut scrap, Some(check)) {
                     Ok(0) => has_client_closed = true,
                     Ok(_) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {}
+                    Err(_) if Instant::now() >= check => {}
                     Err(_) => return,
                 }
             }
@@ -290,13 +285,13 @@ impl Connection {
             Phase::Closed => {}
             _ if has_advanced => return Retry::Advanced,
             _ if outbox.is_behind() => return Retry::Stuck,
-            _ => return Retry::Draining,
+            _ => return Retry::Ending,
         }
         outbox.leave_retry_queue();
         Retry::Done
     }
 
-    /// Puts the connection into the retry queue, if it has just entered it by the outbox's account.
+    /// Puts the connection into the retry queue, if the outbox has just been marked as being in it.
     fn retry_if(self: &Arc<Self>, is_new: bool) {
         if is_new {
             // The retry thread lives as long as the server; after that no connection is waited for.
@@ -304,7 +299,8 @@ impl Connection {
         }
     }
 
-    /// The one way to the outbox: runs `action` under the lock, then does what must not be done under it.
+    /// The way to the outbox for all that can send, or end the connection: runs `action` under the lock, then does what
+    /// must not be done under it.
     pub(super) fn with_outbox<R>(
         self: &Arc<Self>,
         action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
@@ -369,13 +365,13 @@ impl ReceiptOwner for Connection {
         result: DeliveryResult,
     ) -> Vec<(Receipt, DeliveryResult)> {
         let ((), decided) = self.with_outbox_unresolved(|outbox, socket| {
-            outbox.resolve(socket, friend, ticket, result);
+            outbox.decide(socket, friend, ticket, result);
         });
         decided
     }
 }
 
-/// Adds to a counter that one thread alone writes, so that this need not be one step.
+/// Adds to a counter that one thread alone writes, so that no atomic read-modify-write is needed.
 fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
@@ -389,8 +385,8 @@ pub enum Retry {
     Advanced,
     /// The socket took nothing.
     Stuck,
-    /// Nothing waits, but the connection is not closed yet.
-    Draining,
+    /// Nothing waits, but the connection ends and is not closed yet.
+    Ending,
 }
 
 /// An outbox that is being changed. A panic may leave it half changed: then better no connection than a corrupt one.

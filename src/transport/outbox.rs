@@ -182,6 +182,7 @@ impl Outbox {
         if !was_behind && !had_corked && self.tls.is_none() && mode != SendMode::Corked {
             match try_send(sink, &[IoSlice::new(bytes)]) {
                 Ok(count) => sent = count,
+                // What is queued then is discarded by the connection's own thread.
                 Err(error) => self.close(&error),
             }
             self.sent += sent as u64;
@@ -321,14 +322,14 @@ impl Outbox {
     }
 
     /// Decides a receipt that this connection is owed, and sends those that are due by that.
-    pub fn resolve(
+    pub fn decide(
         &mut self,
         sink: &impl Sink,
         friend: &NameKey,
         ticket: u64,
         result: DeliveryResult,
     ) {
-        for line in self.pending.resolve(friend, ticket, result) {
+        for line in self.pending.decide(friend, ticket, result) {
             let mode = match self.is_corked && self.backlog() < MAX_CORKED {
                 true => SendMode::Corked,
                 false => SendMode::Normal,
@@ -338,8 +339,8 @@ impl Outbox {
     }
 
     /// Decides all receipts that this connection is owed, and sends them.
-    pub fn resolve_all(&mut self, sink: &impl Sink, result: DeliveryResult) {
-        for line in self.pending.resolve_all(result) {
+    pub fn decide_all(&mut self, sink: &impl Sink, result: DeliveryResult) {
+        for line in self.pending.decide_all(result) {
             self.push(sink, &line.into(), 0, None);
         }
     }
@@ -381,7 +382,7 @@ impl Outbox {
 
     /// Decides the receipts owed, queues the last line, and takes nothing more.
     fn finish(&mut self, sink: &impl Sink) {
-        self.resolve_all(sink, TIME_UP);
+        self.decide_all(sink, TIME_UP);
         // Before the end of the handshake nothing can be said through TLS.
         let can_speak = self.tls.as_ref().is_none_or(|tls| tls.is_established());
         let words = self.close_state.cause().map(|cause| cause.words.clone());

@@ -35,7 +35,7 @@ impl PendingReceipts {
     }
 
     /// Notes that a receipt is owed for a message to `friend`. Returns the ticket that
-    /// [`resolve`](Self::resolve) knows it by.
+    /// [`decide`](Self::decide) knows it by.
     pub fn open(&mut self, friend: &NameKey, shown: &str) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -57,7 +57,7 @@ impl PendingReceipts {
     }
 
     /// Decides one receipt, and returns those that can go out now. A ticket that is not owed is ignored.
-    pub fn resolve(&mut self, friend: &NameKey, ticket: u64, result: DeliveryResult) -> Vec<Lines> {
+    pub fn decide(&mut self, friend: &NameKey, ticket: u64, result: DeliveryResult) -> Vec<Lines> {
         if let Some((_, entry)) = self
             .only
             .take_if(|(of, entry)| of == friend && entry.ticket == ticket)
@@ -89,7 +89,7 @@ impl PendingReceipts {
     }
 
     /// Decides all that is undecided, and returns every receipt that is owed.
-    pub fn resolve_all(&mut self, result: DeliveryResult) -> Vec<Lines> {
+    pub fn decide_all(&mut self, result: DeliveryResult) -> Vec<Lines> {
         self.owed = 0;
         let only = self.only.take().map(|(_, entry)| entry);
         let others = self.friends.drain().flat_map(|(_, entries)| entries);
@@ -112,11 +112,11 @@ mod tests {
         let first = pending.open(&anna, "anna");
         let second = pending.open(&anna, "ANNA");
         let other = pending.open(&bob, "Bob1");
-        let mut lines = pending.resolve(&anna, second, Err("gone"));
+        let mut lines = pending.decide(&anna, second, Err("gone"));
         assert!(lines.is_empty());
-        lines.extend(pending.resolve(&bob, other, Ok(())));
-        lines.extend(pending.resolve(&anna, first, Ok(())));
-        lines.extend(pending.resolve(&anna, first, Err("twice")));
+        lines.extend(pending.decide(&bob, other, Ok(())));
+        lines.extend(pending.decide(&anna, first, Ok(())));
+        lines.extend(pending.decide(&anna, first, Err("twice")));
         let expected = [("Bob1", Ok(())), ("anna", Ok(())), ("ANNA", Err("gone"))];
         assert_eq!(
             lines,
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn resolving_everything_keeps_what_was_decided() {
+    fn deciding_everything_keeps_what_was_decided() {
         let anna = NameKey::new("Anna");
         let mut pending = PendingReceipts::default();
         pending.open(&anna, "Anna");
         let second = pending.open(&anna, "Anna");
-        let mut lines = pending.resolve(&anna, second, Ok(()));
-        lines.extend(pending.resolve_all(Err("stop")));
+        let mut lines = pending.decide(&anna, second, Ok(()));
+        lines.extend(pending.decide_all(Err("stop")));
         let expected = [Err("stop"), Ok(())];
         assert_eq!(
             lines,

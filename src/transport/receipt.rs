@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use crate::sync::{Arc, Weak};
 use crate::wire::NameKey;
 
-/// What became of a private message: it was written to the friend's socket, or why not.
+/// What became of a private message: it was written to the friend's socket, or why that is not so. The reason may also be
+/// that it was not known in time: the message may then still arrive.
 pub type DeliveryResult = Result<(), &'static str>;
 
 /// What a receipt says if it is dropped before anything was decided.
@@ -69,8 +70,12 @@ impl Receipt {
 }
 
 impl Drop for Receipt {
+    /// Takes the lock of the owner's outbox. A thread that unwinds may hold that of another, so it tells nobody: the
+    /// connection that panicked is closed, and its receipts have nobody to go to.
     fn drop(&mut self) {
-        resolve_all(self.tell_owner(NOT_DELIVERED));
+        if !std::thread::panicking() {
+            resolve_all(self.tell_owner(NOT_DELIVERED));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chatd::transport::{Batch, CloseReason, Connection};
-use chatd::wire::ServerMessage;
+use chatd::wire::{NameKey, ServerMessage};
 use serde_json::{Value, json};
 
 use crate::faulty_log::{self, BREAKERS};
@@ -115,7 +115,9 @@ fn a_panic_while_the_outbox_is_locked_ends_the_connection_it_belongs_to() {
 
     // There is nothing from this offset on, which nobody in the server ever asks for.
     let beyond = line.len() + 1;
-    let push = || connection.push(&Batch::from(line.clone()), beyond, None);
+    // The receipt is owed to this same connection, whose lock it must not ask for while it is held.
+    let receipt = connection.open_receipt(&NameKey::new("Anna"), "Anna");
+    let push = || connection.push(&Batch::from(line.clone()), beyond, Some(receipt));
     assert!(catch_unwind(AssertUnwindSafe(push)).is_err());
     let reason = || connection.close_cause().map(|cause| cause.reason);
     assert_eq!(reason(), Some(CloseReason::InternalError));

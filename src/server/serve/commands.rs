@@ -174,8 +174,8 @@ impl Handler<'_> {
             .register(name, password, self.connection.number())
     }
 
-    /// A private message. Its receipt is opened before anything else is decided, so that the receipts for one
-    /// friend come in the order of the messages.
+    /// A private message. Its receipt is opened before anything that could be decided later than an earlier message to the
+    /// same friend, so that the receipts for one friend come in the order of the messages.
     #[inline(never)]
     fn say_to(&mut self, friend: &Field<'_>, message: &Field<'_>) {
         let Some(shown) = friend.text() else {
@@ -215,8 +215,8 @@ impl Handler<'_> {
         if let Some(friend) = found {
             return friend.connection().push(&line.into(), 0, Some(receipt));
         }
-        // A friend who is not in the map may have read its 11 all the same: that goes out before the map is changed. Only
-        // the room knows that nobody of this name is online.
+        // The room sends a user its 11 before it puts the user into the map, so a friend missing from the map may be online
+        // already. The room decides.
         let session = Arc::clone(session);
         self.flush();
         session.begin_event();

@@ -40,8 +40,7 @@ pub(crate) fn run(
 
 /// What the thread of a connection knows about its client.
 ///
-/// A method returns a [`CloseCause`] as its error when the connection is to end. If another thread has begun to end it,
-/// that thread's cause is the one that counts.
+/// A method returns a [`CloseCause`] as its error when the connection is to end.
 struct Handler<'a> {
     shared: &'a Arc<Shared>,
     connection: Arc<Connection>,
@@ -130,7 +129,8 @@ impl<'a> Handler<'a> {
                 Ok(())
             }
             Ok(None) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && deadline.is_some() => {
+            // Before its deadline, a time that is up is the kernel's: the client acknowledges nothing.
+            Err(_) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 Err(self.login_timeout())
             }
             Err(error) => Err((&error).into()),
@@ -175,10 +175,7 @@ impl<'a> Handler<'a> {
 
     /// Fails if another thread has begun to end the connection.
     fn check_open(&self) -> Result<(), CloseCause> {
-        match self.connection.is_closing() {
-            true => Err(CloseReason::ConnectionLost.into()),
-            false => Ok(()),
-        }
+        self.connection.close_cause().map_or(Ok(()), Err)
     }
 
     /// Waits, unless the connection ends meanwhile or the time to log in is up.
@@ -264,7 +261,7 @@ impl Drop for Handler<'_> {
     }
 }
 
-/// What bytes lead to that can't be cut into frames. A client that speaks another protocol is told nothing, so that a
+/// The cause that it is if bytes can't be cut into frames. A client that speaks another protocol is told nothing, so that a
 /// web page, for one, learns nothing.
 fn bad_frame(error: FrameError) -> CloseCause {
     let reason = match error.is_other_protocol() {

@@ -230,11 +230,11 @@ pub fn check_pending(events: &[PendingEvent]) {
                 let friend = NameKey::new(FRIENDS[usize::from(friend) % FRIENDS.len()]);
                 let ticket = u64::from(ticket) % (owed.opened + 1);
                 let result = result(is_delivered);
-                let lines = pending.resolve(&friend, ticket, result);
+                let lines = pending.decide(&friend, ticket, result);
                 assert_eq!(lines, owed.resolve(&friend, ticket, result));
             }
             PendingEvent::ResolveAll => {
-                let lines = pending.resolve_all(NO);
+                let lines = pending.decide_all(NO);
                 check_interleaving(&lines, owed.resolve_all(NO));
             }
         }
@@ -601,7 +601,7 @@ impl Model {
         let (friend, ticket) = twin.clone();
         let due = self.owed.resolve(&friend, ticket, result);
         self.push_each(due, |outbox, sink| {
-            outbox.resolve(sink, &friend, ticket, result);
+            outbox.decide(sink, &friend, ticket, result);
         });
     }
 
@@ -614,7 +614,7 @@ impl Model {
             // A sink that takes everything shows them.
             self.apply_until_caught_up();
             let start = self.sink.taken.borrow().len();
-            self.outbox.resolve_all(&self.sink, NO);
+            self.outbox.decide_all(&self.sink, NO);
             if self.phase == Phase::Closed {
                 return;
             }
@@ -624,7 +624,7 @@ impl Model {
             check_interleaving(&self.cut(&sent), friends);
         } else {
             self.push_each(friends.concat(), |outbox, sink| {
-                outbox.resolve_all(sink, NO);
+                outbox.decide_all(sink, NO);
             });
         }
     }
