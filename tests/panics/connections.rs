@@ -117,8 +117,11 @@ fn a_panic_while_the_outbox_is_locked_ends_the_connection_it_belongs_to() {
     let beyond = line.len() + 1;
     // The receipt is owed to this same connection, whose lock it must not ask for while it is held.
     let receipt = connection.open_receipt(&NameKey::new("Anna"), "Anna");
-    let push = || connection.push(&Batch::from(line.clone()), beyond, Some(receipt));
-    assert!(catch_unwind(AssertUnwindSafe(push)).is_err());
+    let (pushing, batch) = (Arc::clone(&connection), Batch::from(line.clone()));
+    let push = move || pushing.push(&batch, beyond, Some(receipt));
+    let (done, has_panicked) = crossbeam_channel::bounded(1);
+    thread::spawn(move || done.send(catch_unwind(AssertUnwindSafe(push)).is_err()));
+    assert_eq!(has_panicked.recv_timeout(PATIENCE), Ok(true));
     let reason = || connection.close_cause().map(|cause| cause.reason);
     assert_eq!(reason(), Some(CloseReason::InternalError));
     client.expect_end();
