@@ -159,10 +159,9 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
         // The server stops.
         return Ok(());
     }
-    if rejection.is_none() && shared.bans.has_address(peer.ip()) {
-        // The ban came meanwhile, and may not have found the connection.
-        connection.drain_from_outside(Rejection::Banned.cause());
-    }
+    // A ban that came meanwhile may not have found the connection.
+    let is_banned = shared.bans.has_address(peer.ip());
+    let rejection = rejection.or(is_banned.then_some(Rejection::Banned));
     let permit = permit.or_else(|| shared.permits.acquire_for_rejection());
     match (permit, rejection) {
         (None, Some(rejection)) => {

@@ -223,7 +223,7 @@ impl Connection {
             } else {
                 match socket::receive(&self.socket, &mut scrap, Some(check)) {
                     Ok(0) => has_client_closed = true,
-                    Ok(_) => {}
+                    Ok(count) => self.count_received(count),
                     Err(_) if Instant::now() >= check => {}
                     Err(_) => return,
                 }
