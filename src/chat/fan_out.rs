@@ -2,8 +2,8 @@
 //!
 //! The [room](Room) stands behind a mutex, in a `Batcher` that gathers events to batches. A thread *has the room* while it
 //! holds this lock, so one thread at a time applies events. That is the [`FanOutThread`], or, while the room is calm, the
-//! thread of a connection whose user speaks (and nothing else), so that no other thread needs to wake up. The order
-//! in which events are applied is the one order of all broadcasts.
+//! thread of a connection whose user speaks, so that no other thread needs to wake up; such a thread applies only that
+//! message. The order in which events are applied is the one order of all broadcasts.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub const CHANNEL_CAPACITY: usize = 256;
 /// A batch ends when it has this many bytes, or a quarter of the largest backlog.
 const MAX_BATCH: usize = 256 << 10;
 
-/// A batch is gathered for as long as sending the last one took, but for this time at least.
+/// Gathering ends when nothing waits, or at the latest after the time that the last send took; after this time if that was
+/// less.
 const MIN_GATHERING: Duration = Duration::from_millis(5);
 
 /// Where events are posted. All connections share it.
@@ -119,7 +120,7 @@ struct Batcher {
     max_batch: usize,
     /// When the last batch was sent, and how long that took.
     last_flush: (Instant, Duration),
-    /// Whether several users joined, spoke or wrote in the last batch.
+    /// Whether the last batch held more than one login, message to the room, or private message.
     was_busy: bool,
 }
 

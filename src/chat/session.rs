@@ -90,7 +90,7 @@ impl Session {
         self.in_flight.fetch_sub(1, Ordering::Release);
     }
 
-    /// Whether something that this session said has not gone out to all members yet. Only the connection's own thread
+    /// Whether the login, or something that this session said, has not gone out to all members yet. Only the connection's own thread
     /// can rely on the answer.
     pub fn has_events_in_flight(&self) -> bool {
         self.in_flight.load(Ordering::Acquire) > 0

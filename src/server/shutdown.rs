@@ -52,8 +52,8 @@ pub(super) fn stop(shared: &Shared, listeners: &[SocketAddr]) {
     log::info!("stopped");
 }
 
-/// Takes everybody off the roster, and returns who was online. A room that has too much to do is not waited for: once
-/// they are drained, clients get no more from it.
+/// Takes everybody off the roster, and returns who was online. A room that has too much to do is not waited for: a
+/// client gets no more from it once its last line is queued.
 fn clear_room(shared: &Shared) -> Vec<Arc<Session>> {
     let deadline = Instant::now() + ROOM_PATIENCE;
     let (reply, online) = bounded(1);

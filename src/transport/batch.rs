@@ -52,7 +52,7 @@ impl Batch {
         self.encoded = Default::default();
     }
 
-    /// What a receiver of this framing is sent that has had the first `from` bytes of the lines already.
+    /// Encodes the lines from offset `from` on, for one framing.
     pub fn share(&self, framing: Framing, from: usize) -> Share<'_> {
         let whole = (from == 0).then(|| &self.encoded[framing as usize]);
         let bytes = match whole.and_then(OnceCell::get) {

@@ -11,8 +11,8 @@
 //! | `HalfClosed` | has sent its FIN; the client's input is thrown away until its FIN comes | the client's FIN, or the time is up: `close` | `Closed` |
 //! | any | | the socket fails, the client is too slow, the time is up: `close` | `Closed` |
 //!
-//! Phases only advance. The first cause stays, except that `Unresponsive` replaces `ConnectionLost`: the kernel tells only
-//! the first thread that touches the socket of a vanished host that its time is up. The state is plain data: the [outbox](super::outbox) acts on it, under the connection's lock.
+//! Phases only advance. The first cause stays, except that `Unresponsive` replaces `ConnectionLost`: when a
+//! host vanishes, the kernel reports the timeout once, and other threads see only a broken socket. The state is plain data: the [outbox](super::outbox) acts on it, under the connection's lock.
 
 use std::borrow::Cow;
 use std::fmt;

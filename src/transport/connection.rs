@@ -164,12 +164,13 @@ impl Connection {
         self.with_outbox(|outbox, socket| outbox.uncork(socket));
     }
 
-    /// Closes the connection at once; its own thread wakes up from its socket. The first reason given stays.
+    /// Closes the connection at once; its own thread wakes up from its socket. The first cause stays; see
+    /// [`CloseState`](super::close_state).
     pub fn close(self: &Arc<Self>, cause: impl Into<CloseCause>) {
         self.with_outbox(|outbox, _| outbox.close(cause));
     }
 
-    /// Drains the connection, or closes it, as the reason demands, unless another thread has begun to end it. Only the
+    /// Drains the connection, or closes it, as the reason demands, unless another thread has begun to end it. The
     /// connection's own thread calls this, and then [`see_off`](Self::see_off).
     pub fn end(self: &Arc<Self>, cause: CloseCause) {
         self.with_outbox(|outbox, _| match outbox.close_state().phase() {
@@ -381,7 +382,7 @@ fn add(counter: &AtomicU64, more: u64) {
 pub enum Retry {
     /// Nothing waits any more, or the connection is closed.
     Done,
-    /// The socket took something, not all.
+    /// The socket took something; more may wait, or the connection ends.
     Advanced,
     /// The socket took nothing.
     Stuck,

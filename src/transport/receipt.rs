@@ -70,8 +70,8 @@ impl Receipt {
 }
 
 impl Drop for Receipt {
-    /// Takes the lock of the owner's outbox. A thread that unwinds may hold that of another, so it tells nobody: the
-    /// connection that panicked is closed, and its receipts have nobody to go to.
+    /// Takes the lock of the owner's outbox. While a thread unwinds from a panic it may still hold the lock of another
+    /// outbox, so nobody is told then.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             resolve_all(self.tell_owner(NOT_DELIVERED));

@@ -174,8 +174,8 @@ impl Handler<'_> {
             .register(name, password, self.connection.number())
     }
 
-    /// A private message. Its receipt is opened before anything that could be decided later than an earlier message to the
-    /// same friend, so that the receipts for one friend come in the order of the messages.
+    /// A private message. Once the friend's name is valid, the receipt is opened before any other check: a refusal, too, then
+    /// waits behind the receipts still owed for earlier messages to this friend.
     #[inline(never)]
     fn say_to(&mut self, friend: &Field<'_>, message: &Field<'_>) {
         let Some(shown) = friend.text() else {

@@ -96,7 +96,7 @@ impl<'a> Handler<'a> {
                 .take((received - charged) as usize, Instant::now());
             charged = received;
             self.pause(wait)?;
-            // Input without a frame in it, such as white space, has not led to this question yet.
+            // Input without a whole frame, such as white space, has not come to this check above.
             self.check_open()?;
         }
     }
@@ -129,7 +129,7 @@ impl<'a> Handler<'a> {
                 Ok(())
             }
             Ok(None) => Ok(()),
-            // Before its deadline, a time that is up is the kernel's: the client acknowledges nothing.
+            // A timeout before this deadline comes from the kernel: the client acknowledges nothing.
             Err(_) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 Err(self.login_timeout())
             }
@@ -261,7 +261,7 @@ impl Drop for Handler<'_> {
     }
 }
 
-/// The cause that it is if bytes can't be cut into frames. A client that speaks another protocol is told nothing, so that a
+/// Turns a framing error into the cause of the end. A client that speaks another protocol is told nothing, so that a
 /// web page, for one, learns nothing.
 fn bad_frame(error: FrameError) -> CloseCause {
     let reason = match error.is_other_protocol() {
