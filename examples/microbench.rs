@@ -117,11 +117,11 @@ fn roster(online: usize) {
     row(&format!("leave and join, {online} online"), 1, 0, || {
         roster.leave(&members[0]);
         roster.join(Arc::clone(&members[0]), ());
-        roster.flush();
+        roster.flush(usize::MAX);
     });
     row(&format!("flush to one of {online}"), online, 0, || {
         roster.broadcast(&line);
-        roster.flush();
+        roster.flush(usize::MAX);
     });
 }
 
@@ -141,8 +141,8 @@ impl Member for Dummy {
     fn push_roster(&self, line: Lines) {
         black_box(line);
     }
-    fn push(&self, batch: &Batch, from: usize) {
-        black_box(&batch.lines()[from..]);
+    fn push(&self, batch: &Batch, from: usize) -> usize {
+        black_box(&batch.lines()[from..]).len()
     }
 }
 

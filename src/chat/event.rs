@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use super::moderation::ModeratorAction;
 use super::session::Session;
+use super::flow_control::SpeakingTurn;
+use crate::storage::accounts::Account;
 use crate::sync::Arc;
 use crate::sync::channel::Sender;
 use crate::transport::Receipt;
@@ -14,8 +16,10 @@ use crate::wire::{Lines, NameKey};
 pub enum Event {
     /// A user logs in.
     Join {
-        /// The session. Its name was checked and its password verified.
+        /// The session. Its name was checked.
         session: Arc<Session>,
+        /// The account whose password was verified; `None` for a guest.
+        account: Option<Account>,
         /// Told whether the user is in. The room has sent the 11 of a success by then; that of a refusal is left to the
         /// connection's own thread.
         reply: Sender<Result<(), Cow<'static, str>>>,
@@ -26,6 +30,8 @@ pub enum Event {
         session: Arc<Session>,
         /// One or more 32s.
         lines: Lines,
+        /// The speaker's turn. It ends when all members were sent the lines.
+        turn: SpeakingTurn,
     },
     /// A private message that must not overtake what its sender said before.
     Private {

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use super::event::Event;
+use super::flow_control::FlowControl;
 use super::room::Room;
-use super::session::Session;
+use super::session::{Session, SessionMap};
 use crate::sync::channel::{
     Receiver, Select, SendError, SendTimeoutError, Sender, TryRecvError, bounded,
 };
@@ -33,6 +34,7 @@ pub struct EventQueue {
     /// The thread that holds this lock applies events. It is the first lock that a thread takes: no thread asks for it
     /// while it holds another.
     batcher: Arc<Mutex<Batcher>>,
+    flow_control: Arc<FlowControl>,
 }
 
 /// The other end of the queue: the work of the thread `fan-out`.
@@ -42,18 +44,26 @@ pub struct FanOutThread {
     batcher: Arc<Mutex<Batcher>>,
 }
 
-/// Both ends of a queue of events for `room`. `max_backlog` is the largest backlog of a connection, in bytes.
-pub fn event_queue(room: Room, max_backlog: usize) -> (EventQueue, FanOutThread) {
+/// Both ends of a queue of events for `room`, which keeps `sessions` up to date. `max_backlog` is the largest backlog of a
+/// connection, in bytes.
+pub fn event_queue(
+    room: Room,
+    sessions: SessionMap,
+    max_backlog: usize,
+) -> (EventQueue, FanOutThread) {
     let (sender, receiver) = bounded(CHANNEL_CAPACITY);
+    let flow_control = FlowControl::new(sessions, max_backlog);
     let batcher = Arc::new(Mutex::new(Batcher {
         room,
         max_batch: MAX_BATCH.min(max_backlog / 4),
         last_flush: (Instant::now(), Duration::ZERO),
         was_busy: false,
+        flow_control: Arc::clone(&flow_control),
     }));
     let queue = EventQueue {
         sender,
         batcher: Arc::clone(&batcher),
+        flow_control,
     };
     (queue, FanOutThread { receiver, batcher })
 }
@@ -70,7 +80,8 @@ impl EventQueue {
         self.sender.send_deadline(event, deadline)
     }
 
-    /// Passes on what a session says to the room. Only the session's own thread calls this.
+    /// Passes on what a session says to the room. Only the session's own thread calls this. It waits while the room can't
+    /// keep up with its speakers; see [`flow_control`](super::flow_control).
     ///
     /// In a calm room this very thread sends it to everybody: to wake another thread would cost more time than a send,
     /// and moves the work between processors. Otherwise the fan-out thread does, together with what others say.
@@ -78,6 +89,7 @@ impl EventQueue {
         session.begin_event();
         let event = Event::Say {
             session: Arc::clone(session),
+            turn: self.flow_control.wait_for_turn(session, lines.len()),
             lines,
         };
         // Events that were posted earlier, by this session or another, go first.
@@ -89,6 +101,11 @@ impl EventQueue {
         }
         // Without a fan-out thread there is nobody to hear it.
         let _ = self.post(event);
+    }
+
+    /// Lets no speaker wait for the room any more. For a server that stops.
+    pub fn close(&self) {
+        self.flow_control.close();
     }
 }
 
@@ -122,6 +139,7 @@ struct Batcher {
     last_flush: (Instant, Duration),
     /// Whether the last batch held more than one login, message to the room, or private message.
     was_busy: bool,
+    flow_control: Arc<FlowControl>,
 }
 
 impl Batcher {
@@ -170,10 +188,13 @@ impl Batcher {
     fn flush(&mut self) {
         let has_output = self.room.pending() > 0;
         let start = Instant::now();
-        self.room.flush();
+        let far_behind = self.room.flush(self.flow_control.far());
         if has_output {
             let end = Instant::now();
             self.last_flush = (end, end - start);
         }
+        self.flow_control.note_sent(far_behind);
+        // Whose turn it was next looks at the members after these were looked at here.
+        self.room.end_events();
     }
 }

@@ -2,12 +2,14 @@
 
 pub mod event;
 pub mod fan_out;
+pub mod flow_control;
 pub mod heartbeat;
 pub mod moderation;
 pub mod room;
 mod room_moderation;
 pub mod roster;
 pub mod session;
+
 
 pub use event::Event;
 pub use fan_out::EventQueue;

@@ -6,7 +6,8 @@ use super::event::Event;
 use super::moderation::{LOCKED, MUTED, Rules};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
-use crate::storage::accounts::{Accounts, GuestClaim, WRONG_PASSWORD};
+use super::flow_control::SpeakingTurn;
+use crate::storage::accounts::{Account, Accounts, GuestClaim, WRONG_PASSWORD};
 use crate::storage::bans::{BANNED, Bans};
 use crate::sync::Arc;
 use crate::wire::ServerMessage;
@@ -25,8 +26,8 @@ pub struct Room {
     pub(super) accounts: Arc<Accounts>,
     bans: Arc<Bans>,
     pub(super) rules: Rules,
-    /// The sessions whose events are in the batch.
-    in_batch: Vec<Arc<Session>>,
+    /// The sessions whose events are in the batch, each with its turn to speak.
+    in_batch: Vec<(Arc<Session>, Option<SpeakingTurn>)>,
     pub(super) is_stopping: bool,
 }
 
@@ -53,24 +54,38 @@ impl Room {
         self.in_batch.len()
     }
 
-    /// Sends all members their share of the batch, which is empty after that.
-    pub(super) fn flush(&mut self) {
-        self.roster.flush();
-        for session in self.in_batch.drain(..) {
+    /// Sends all members their share of the batch, which is empty after that. Returns how many members are behind by more
+    /// than `far` bytes.
+    pub(super) fn flush(&mut self, far: usize) -> usize {
+        self.roster.flush(far)
+    }
+
+    /// Notes that the events in the batch are done: all members were sent what came of them.
+    pub(super) fn end_events(&mut self) {
+        for (session, turn) in self.in_batch.drain(..) {
             session.end_event();
+            drop(turn);
         }
     }
 
     /// Applies one event. Must not block: everybody waits for the room.
     pub(super) fn apply(&mut self, event: Event) {
         match event {
-            Event::Join { session, reply } => {
-                self.in_batch.push(Arc::clone(&session));
-                let outcome = self.join(session);
+            Event::Join {
+                session,
+                account,
+                reply,
+            } => {
+                self.in_batch.push((Arc::clone(&session), None));
+                let outcome = self.join(session, account);
                 // A handler that does not wait for its reply any more has posted a Leave.
                 let _ = reply.send(outcome);
             }
-            Event::Say { session, lines } => {
+            Event::Say {
+                session,
+                lines,
+                turn,
+            } => {
                 match self.may_speak(&session) {
                     Ok(()) => self.roster.broadcast(&lines),
                     Err(Some(why)) => {
@@ -80,7 +95,7 @@ impl Room {
                     }
                     Err(None) => {}
                 }
-                self.in_batch.push(session);
+                self.in_batch.push((session, Some(turn)));
             }
             Event::Private {
                 session,
@@ -90,14 +105,16 @@ impl Room {
             } => {
                 match self.may_speak(&session) {
                     Ok(()) => match self.roster.flush_member(&friend) {
-                        Some(member) => member.connection().push(&line.into(), 0, Some(receipt)),
+                        Some(member) => {
+                            member.connection().push(&line.into(), 0, Some(receipt));
+                        }
                         None => receipt.resolve(Err(NOT_ONLINE)),
                     },
                     Err(Some(why)) => receipt.resolve(Err(why)),
                     // A receipt that is dropped says that the message was not delivered.
                     Err(None) => drop(receipt),
                 }
-                self.in_batch.push(session);
+                self.in_batch.push((session, None));
             }
             Event::Leave { session, reply } => {
                 self.roster.leave(&session);
@@ -106,7 +123,7 @@ impl Room {
             Event::Moderate(action) => self.moderate(action),
             Event::Stop { reply } => {
                 self.is_stopping = true;
-                self.roster.flush();
+                self.roster.flush(usize::MAX);
                 // The stopping server counts on the reply when it finds the session map empty.
                 let _ = reply.send(self.roster.members().cloned().collect());
                 self.roster.clear();
@@ -126,7 +143,11 @@ impl Room {
         }
     }
 
-    fn join(&mut self, session: Arc<Session>) -> Result<(), Cow<'static, str>> {
+    fn join(
+        &mut self,
+        session: Arc<Session>,
+        account: Option<Account>,
+    ) -> Result<(), Cow<'static, str>> {
         if self.is_stopping {
             return Err("the server stops".into());
         }
@@ -143,11 +164,11 @@ impl Room {
         }
         // From here on a registration of this name finds it in use; before, this finds it registered.
         let number = session.connection().number();
-        let claim = match session.is_guest() {
-            true => Some(self.accounts.claim_for_guest(session.key(), number)?),
-            false if self.accounts.contains(session.key()) => None,
+        let claim = match account {
+            None => Some(self.accounts.claim_for_guest(session.key(), number)?),
+            Some(account) if self.accounts.is_current(session.key(), &account) => None,
             // The account was removed after its password was found right.
-            false => return Err(WRONG_PASSWORD.into()),
+            Some(_) => return Err(WRONG_PASSWORD.into()),
         };
         session.set_muted(self.rules.mute(session.key()));
         self.roster.join(session, claim);

@@ -46,8 +46,9 @@ pub trait Member {
     fn is_guest(&self) -> bool;
     /// Sends the reply to the login, before anything else. Must not block.
     fn push_roster(&self, line: Lines);
-    /// Sends the messages of `batch` from offset `from` of its lines on. Must not block.
-    fn push(&self, batch: &Batch, from: usize);
+    /// Sends the messages of `batch` from offset `from` of its lines on, and returns how many bytes wait for the member
+    /// then. Must not block.
+    fn push(&self, batch: &Batch, from: usize) -> usize;
 }
 
 impl<M: Member, Claim> Roster<M, Claim> {
@@ -152,23 +153,26 @@ impl<M: Member, Claim> Roster<M, Claim> {
         Some(&entry.member)
     }
 
-    /// Sends all members their share of the batch.
-    pub fn flush(&mut self) {
+    /// Sends all members their share of the batch. Returns for how many of them more than `far` bytes wait then.
+    pub fn flush(&mut self, far: usize) -> usize {
         if self.batch.is_empty() {
-            return;
+            return 0;
         }
+        let mut far_behind = 0;
         for entry in self.entries.values_mut() {
             if entry.from < self.batch.len() {
-                entry.member.push(&self.batch, entry.from);
+                let waiting = entry.member.push(&self.batch, entry.from);
+                far_behind += usize::from(waiting > far);
             }
             entry.from = 0;
         }
         self.batch.clear();
+        far_behind
     }
 
     /// Sends all members their share, and forgets them without a 31.
     pub fn clear(&mut self) {
-        self.flush();
+        self.flush(usize::MAX);
         self.map.write().clear();
         self.friends = None;
         self.entries.clear();

@@ -24,6 +24,8 @@ pub struct Session {
     since: SystemTime,
     /// Whether what the user says is refused. Only the room writes it.
     is_muted: AtomicBool,
+    /// Whether what the user last sent had to wait, for its limits or the room. Only the connection's own thread writes it.
+    is_held_back: AtomicBool,
     /// In-flight counter: events of this session that were posted, and whose broadcast has not gone out to all members.
     /// The connection's own thread raises it, the thread that has the room lowers it.
     in_flight: AtomicUsize,
@@ -39,6 +41,7 @@ impl Session {
             connection,
             since: SystemTime::now(),
             is_muted: AtomicBool::new(false),
+            is_held_back: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
         }
     }
@@ -78,6 +81,16 @@ impl Session {
         self.is_muted.store(is_muted, Ordering::Relaxed);
     }
 
+    /// Whether the user sends more than its limits allow, or more than the room can take.
+    pub fn is_held_back(&self) -> bool {
+        self.is_held_back.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether what the user sends has to wait. Only the connection's own thread calls this.
+    pub fn set_held_back(&self, is_held_back: bool) {
+        self.is_held_back.store(is_held_back, Ordering::Relaxed);
+    }
+
     /// Counts an event of this session that is about to be posted. Only the connection's own thread calls this.
     pub fn begin_event(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +127,7 @@ impl Member for Session {
         self.connection.push_roster(line);
     }
 
-    fn push(&self, batch: &Batch, from: usize) {
-        self.connection.push(batch, from, None);
+    fn push(&self, batch: &Batch, from: usize) -> usize {
+        self.connection.push(batch, from, None)
     }
 }

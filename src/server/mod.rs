@@ -2,6 +2,7 @@
 
 mod addresses;
 pub mod banner;
+mod budget;
 pub mod capacity;
 pub mod config;
 mod connection_registry;

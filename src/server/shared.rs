@@ -2,6 +2,7 @@
 
 use openssl::ssl::SslContext;
 
+use super::budget::Budgets;
 use super::config::Config;
 use super::connection_registry::ConnectionRegistry;
 use super::permits::Permits;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(super) tls: Option<SslContext>,
     pub(super) connections: ConnectionRegistry,
     pub(super) permits: Arc<Permits>,
+    pub(super) budgets: Budgets,
     /// Set once, when the server stops: from then on no command of a client is carried out.
     is_stopping: AtomicBool,
 }
@@ -47,7 +49,7 @@ impl Shared {
             Arc::clone(&accounts),
             Arc::clone(&bans),
         );
-        let (events, fan_out_thread) = event_queue(room, config.max_backlog);
+        let (events, fan_out_thread) = event_queue(room, Arc::clone(&sessions), config.max_backlog);
         // Each connection is in this queue once at most, so their number bounds it.
         let (retry_sender, retry_queue) = unbounded();
         let shared = Shared {
@@ -59,6 +61,7 @@ impl Shared {
             tls,
             connections: ConnectionRegistry::default(),
             permits: Arc::new(Permits::new(config.max_connections, config.max_per_address)),
+            budgets: Budgets::new(),
             is_stopping: AtomicBool::new(false),
             config,
         };

@@ -23,11 +23,12 @@ const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn stop(shared: &Shared, listeners: &[SocketAddr]) {
     log::info!("stopping");
     let deadline = Instant::now() + DRAIN_PATIENCE;
-    // From here on no command is carried out, no connection is added, and no thread waits to hash a password. The room's
-    // own end, below, has its place in the one order.
+    // From here on no command is carried out, no connection is added, and no thread waits to hash a password, nor for its
+    // turn to speak. The room's own end, below, has its place in the one order.
     shared.set_stopping();
     let connections = shared.connections.close();
     shared.accounts.close();
+    shared.events.close();
     for address in listeners {
         wake_listener(*address);
     }

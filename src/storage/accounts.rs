@@ -12,6 +12,7 @@ use super::accounts_file::{AccountsError, AccountsFile};
 use super::hashing_gate::HashingGate;
 use super::password::PasswordHash;
 use crate::sync::{Arc, Mutex};
+use crate::transport::Origin;
 use crate::wire::NameKey;
 
 /// Why a login with a password fails, whether the name or the password is wrong.
@@ -84,25 +85,33 @@ impl Accounts {
         self.names.lock().registered.contains_key(key)
     }
 
-    /// Whether `password` belongs to the name. Waits for a turn to hash, up to five seconds, and hashes. The error
-    /// is a sentence for the client.
+    /// The account of this name, if `password` is its password. Waits for a turn to hash, and hashes. The error is a
+    /// sentence for the client.
     // Not inlined, for the stacks of idle connections.
     #[inline(never)]
-    pub fn verify(&self, key: &NameKey, password: &str) -> Result<bool, &'static str> {
+    pub fn verify(
+        &self,
+        key: &NameKey,
+        password: &str,
+        origin: Origin,
+    ) -> Result<Option<Account>, &'static str> {
         let Some(hash) = self.names.lock().registered.get(key).cloned() else {
-            return Ok(false);
+            return Ok(None);
         };
-        let is_right = {
-            let _permit = self.gate.acquire().ok_or(BUSY)?;
-            hash.verify(password).map_err(|error| {
-                log::error!("cannot verify a password: {error}");
-                INTERNAL
-            })?
-        };
-        // Meanwhile the account may have been forgotten, and its name registered anew.
+        let _turn = self.gate.wait_for_turn(origin).ok_or(BUSY)?;
+        let is_right = hash.verify(password).map_err(|error| {
+            log::error!("cannot verify a password: {error}");
+            INTERNAL
+        })?;
+        Ok(is_right.then_some(Account(hash)))
+    }
+
+    /// Whether the name still belongs to this account: since its password was verified, the account may have been
+    /// forgotten, and its name registered anew.
+    pub fn is_current(&self, key: &NameKey, account: &Account) -> bool {
         let names = self.names.lock();
         let current = names.registered.get(key);
-        Ok(is_right && current.is_some_and(|current| Arc::ptr_eq(current, &hash)))
+        current.is_some_and(|current| Arc::ptr_eq(current, &account.0))
     }
 
     /// Registers a name for the client of `connection`, and returns when the account is on disk. After an error,
@@ -112,13 +121,14 @@ impl Accounts {
         name: &str,
         password: &str,
         connection: u64,
+        origin: Origin,
     ) -> Result<(), Cow<'static, str>> {
         if !self.is_open {
             return Err("registration is switched off on this server".into());
         }
         let reservation = self.reserve(name, connection)?;
         let hash = {
-            let _permit = self.gate.acquire().ok_or(BUSY)?;
+            let _turn = self.gate.wait_for_turn(origin).ok_or(BUSY)?;
             PasswordHash::new(password).map_err(|error| {
                 log::error!("cannot hash a password: {error}");
                 INTERNAL
@@ -213,6 +223,10 @@ impl Accounts {
     }
 }
 
+/// An account whose password was verified.
+#[derive(Clone, Debug)]
+pub struct Account(Arc<PasswordHash>);
+
 /// A name that nobody else can register, or use as a guest, until this is dropped.
 #[derive(Debug)]
 struct Reservation<'a> {
@@ -247,6 +261,29 @@ impl Drop for GuestClaim {
 mod tests {
     use super::*;
 
+    const ORIGIN: Origin = Origin::Own(1);
+
+    fn has_password(accounts: &Accounts, name: &NameKey, password: &str) -> bool {
+        let account = accounts.verify(name, password, ORIGIN).unwrap();
+        account.is_some_and(|account| accounts.is_current(name, &account))
+    }
+
+    #[test]
+    fn a_password_of_an_account_that_is_gone_opens_no_other_one_of_the_same_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.jsonl");
+        let accounts = Arc::new(Accounts::open(&path, true).unwrap());
+        let anna = NameKey::new("Anna");
+        accounts.register("Anna", "old", 1, ORIGIN).unwrap();
+        let account = accounts.verify(&anna, "old", ORIGIN).unwrap().unwrap();
+        assert!(accounts.is_current(&anna, &account));
+        drop(accounts.forget(&anna).unwrap().unwrap());
+        accounts.release(&anna, None);
+        assert!(!accounts.is_current(&anna, &account));
+        accounts.register("Anna", "new", 2, ORIGIN).unwrap();
+        assert!(!accounts.is_current(&anna, &account));
+    }
+
     #[test]
     fn a_name_has_one_owner_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
@@ -255,36 +292,36 @@ mod tests {
         let anna = NameKey::new("Anna");
 
         let claim = accounts.claim_for_guest(&anna, 1).unwrap();
-        assert!(accounts.register("ANNA", "pass", 2).is_err());
+        assert!(accounts.register("ANNA", "pass", 2, ORIGIN).is_err());
         drop(claim);
 
         let reservation = accounts.reserve("Anna", 2).unwrap();
         assert!(accounts.claim_for_guest(&anna, 1).is_err());
-        assert!(accounts.register("anna", "pass", 3).is_err());
+        assert!(accounts.register("anna", "pass", 3, ORIGIN).is_err());
         drop(reservation);
 
         let claim = accounts.claim_for_guest(&anna, 1).unwrap();
-        accounts.register("Anna", "pass", 1).unwrap();
+        accounts.register("Anna", "pass", 1, ORIGIN).unwrap();
         drop(claim);
         assert!(accounts.claim_for_guest(&anna, 1).is_err());
-        assert!(accounts.verify(&anna, "pass").unwrap());
-        assert!(!accounts.verify(&anna, "Pass").unwrap());
+        assert!(has_password(&accounts, &anna, "pass"));
+        assert!(!has_password(&accounts, &anna, "Pass"));
 
         let forgotten = accounts.forget(&anna).unwrap().unwrap();
         assert!(accounts.forget(&anna).unwrap().is_none());
         let claim = accounts.release(&anna, Some(1));
-        assert!(accounts.register("Anna", "pass", 1).is_err());
+        assert!(accounts.register("Anna", "pass", 1, ORIGIN).is_err());
         drop(forgotten);
         assert!(accounts.forget(&anna).unwrap().is_none());
-        assert!(!accounts.verify(&anna, "pass").unwrap());
-        assert!(accounts.register("Anna", "pass", 2).is_err());
-        accounts.register("Anna", "pass", 1).unwrap();
+        assert!(!has_password(&accounts, &anna, "pass"));
+        assert!(accounts.register("Anna", "pass", 2, ORIGIN).is_err());
+        accounts.register("Anna", "pass", 1, ORIGIN).unwrap();
         drop(claim);
 
         drop(accounts);
         let reopened = Accounts::open(&path, false).unwrap();
-        assert!(reopened.verify(&anna, "pass").unwrap());
-        assert!(reopened.register("Bobby", "pass", 1).is_err());
+        assert!(has_password(&reopened, &anna, "pass"));
+        assert!(reopened.register("Bobby", "pass", 1, ORIGIN).is_err());
     }
 
     #[cfg(unix)]
@@ -294,28 +331,28 @@ mod tests {
         let path = folder.path().join("accounts.jsonl");
         let accounts = Arc::new(Accounts::open(&path, true).unwrap());
         let [anna, bobby] = ["Anna", "Bobby"].map(NameKey::new);
-        accounts.register("Anna", "pass", 1).unwrap();
+        accounts.register("Anna", "pass", 1, ORIGIN).unwrap();
 
         accounts.file.lock().sync_folder = |_| Err(io::Error::other("no"));
         assert!(accounts.forget(&anna).is_err());
-        let why = accounts.register("Bobby", "pass", 1).unwrap_err();
+        let why = accounts.register("Bobby", "pass", 1, ORIGIN).unwrap_err();
         assert!(why.contains("cannot save accounts now"), "{why}");
         let reopened = Arc::new(Accounts::open(&path, true).unwrap());
         for accounts in [&accounts, &reopened] {
-            assert!(accounts.verify(&anna, "pass").unwrap());
+            assert!(has_password(accounts, &anna, "pass"));
             assert!(!accounts.contains(&bobby));
             drop(accounts.claim_for_guest(&bobby, 2).unwrap());
         }
 
         // The disk recovers.
         accounts.file.lock().sync_folder = std::fs::File::sync_all;
-        accounts.register("Bobby", "pass", 1).unwrap();
+        accounts.register("Bobby", "pass", 1, ORIGIN).unwrap();
         drop(accounts.forget(&anna).unwrap().unwrap());
         accounts.release(&anna, None);
         let reopened = Arc::new(Accounts::open(&path, true).unwrap());
         for accounts in [&accounts, &reopened] {
             assert!(!accounts.contains(&anna));
-            assert!(accounts.verify(&bobby, "pass").unwrap());
+            assert!(has_password(accounts, &bobby, "pass"));
         }
     }
 
@@ -324,10 +361,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("accounts.jsonl");
         let accounts = Accounts::open(&path, true).unwrap();
-        accounts.register("Anna", "pass", 1).unwrap();
+        accounts.register("Anna", "pass", 1, ORIGIN).unwrap();
         accounts.close();
-        assert!(accounts.verify(&NameKey::new("Anna"), "pass").is_err());
-        assert!(accounts.register("Bobby", "pass", 1).is_err());
+        assert!(accounts.verify(&NameKey::new("Anna"), "pass", ORIGIN).is_err());
+        assert!(accounts.register("Bobby", "pass", 1, ORIGIN).is_err());
         assert!(!accounts.contains(&NameKey::new("Bobby")));
     }
 }

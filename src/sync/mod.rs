@@ -5,6 +5,7 @@
 //! in which threads may run, on the code that runs in production.
 
 mod abort_on_panic;
+pub(crate) mod fair_gate;
 #[cfg(feature = "model")]
 #[path = "../../tests/model/sync.rs"]
 mod model;

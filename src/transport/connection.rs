@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::batch::Batch;
 use super::close_reason::CloseReason;
 use super::close_state::{CloseCause, Phase};
+use super::origin::Origin;
 use super::outbox::Outbox;
 use super::receipt::{DeliveryResult, Receipt, ReceiptOwner, resolve_all};
 use super::socket;
@@ -74,6 +75,11 @@ impl Connection {
         self.peer
     }
 
+    /// Whom the connection is counted for.
+    pub fn origin(&self) -> Origin {
+        Origin::new(self.peer.ip(), self.number)
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.is_tls
@@ -129,9 +135,22 @@ impl Connection {
     }
 
     /// Sends the messages of `batch` from offset `from` of its lines on. If the last byte is written, `receipt` says
-    /// so. Never blocks: what the socket doesn't take waits in the outbox.
-    pub fn push(self: &Arc<Self>, batch: &Batch, from: usize, receipt: Option<Receipt>) {
-        self.with_outbox(|outbox, socket| outbox.push(socket, batch, from, receipt));
+    /// so. Never blocks: what the socket doesn't take waits in the outbox. Returns how much waits there then, in bytes.
+    pub fn push(self: &Arc<Self>, batch: &Batch, from: usize, receipt: Option<Receipt>) -> usize {
+        self.with_outbox(|outbox, socket| {
+            outbox.push(socket, batch, from, receipt);
+            outbox.backlog()
+        })
+    }
+
+    /// How far its output has come.
+    pub fn progress(&self) -> Progress {
+        let outbox = self.outbox.lock();
+        Progress {
+            backlog: outbox.backlog(),
+            sent: outbox.sent(),
+            is_moving: outbox.is_moving(Instant::now()),
+        }
     }
 
     /// Sends the reply to a successful login, in a write of its own. A roster can be long: it doesn't count
@@ -203,9 +222,9 @@ impl Connection {
     }
 
     /// Sees a drain to its end: reads and throws away what the client still sends, until the client and the server
-    /// have both sent their FIN. Closing with unread input would turn the last line into a reset. Only the connection's
-    /// own thread calls this; the deadlines of the drain end it.
-    pub fn see_off(self: &Arc<Self>) {
+    /// have both sent their FIN. Closing with unread input would turn the last line into a reset. After each read `pace` says
+    /// how long to wait before the next one. Only the connection's own thread calls this; the deadlines of the drain end it.
+    pub fn see_off(self: &Arc<Self>, mut pace: impl FnMut() -> Duration) {
         let mut scrap = [0; 2048];
         let mut has_client_closed = false;
         loop {
@@ -224,7 +243,11 @@ impl Connection {
             } else {
                 match socket::receive(&self.socket, &mut scrap, Some(check)) {
                     Ok(0) => has_client_closed = true,
-                    Ok(count) => self.count_received(count),
+                    Ok(count) => {
+                        self.count_received(count);
+                        let wait = Instant::now() + pace();
+                        self.wait_until(check.min(wait), |phase| phase == Phase::Closed);
+                    }
                     Err(_) if Instant::now() >= check => {}
                     Err(_) => return,
                 }
@@ -375,6 +398,17 @@ impl ReceiptOwner for Connection {
 /// Adds to a counter that one thread alone writes, so that no atomic read-modify-write is needed.
 fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+}
+
+/// How far the output of a connection has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// What waits, in bytes and overhead.
+    pub backlog: usize,
+    /// How many bytes went out since the start.
+    pub sent: u64,
+    /// Whether the socket has lately taken some of what waits, or nothing waits.
+    pub is_moving: bool,
 }
 
 /// What came of [`Connection::retry`].

@@ -4,6 +4,7 @@
 //! mutex. Nothing here blocks.
 
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::close_reason::CloseReason;
@@ -31,6 +32,9 @@ const FLUSHED_AT_ONCE: usize = 256 << 10;
 /// Receipts are corked until they cost this much, in bytes and overhead.
 const MAX_CORKED: usize = 16 << 10;
 
+/// A client whose socket has taken nothing for this long, although something waits, doesn't read.
+const STANDSTILL: Duration = Duration::from_secs(2);
+
 /// What a receipt says when the friend's connection ended before the message was written to it.
 const FRIEND_GONE: DeliveryResult =
     Err("the connection of this user ended before the message could be sent");
@@ -57,6 +61,8 @@ pub struct Outbox {
     close_state: CloseState,
     /// Bytes that the socket has taken since the start.
     sent: u64,
+    /// When the socket last took something of what had to wait, or when something last began to wait.
+    last_progress: Instant,
     /// Whether the connection is in the retry queue.
     is_in_retry_queue: bool,
     /// Whether receipts are corked: see [`cork`](Self::cork). The queue then holds nothing but receipts.
@@ -87,6 +93,7 @@ impl Outbox {
             limit,
             close_state: CloseState::new(),
             sent: 0,
+            last_progress: Instant::now(),
             is_in_retry_queue: false,
             is_corked: false,
         }
@@ -117,13 +124,18 @@ impl Outbox {
     }
 
     /// What waits, in bytes and overhead.
-    fn backlog(&self) -> usize {
+    pub fn backlog(&self) -> usize {
         self.queue.cost() + self.tls.as_ref().map_or(0, |tls| tls.outgoing().len())
     }
 
     /// Whether something waits that the socket did not take.
     pub fn is_behind(&self) -> bool {
         self.backlog() > 0 && !self.is_corked && self.phase() != Phase::Closed
+    }
+
+    /// Whether the socket has lately taken some of what waits, or nothing waits.
+    pub fn is_moving(&self, now: Instant) -> bool {
+        !self.is_behind() || now.saturating_duration_since(self.last_progress) < STANDSTILL
     }
 
     /// Lets this many bytes more wait: the roster of a large class is no sign of a slow consumer.
@@ -140,7 +152,11 @@ impl Outbox {
 
     /// Notes that the connection is on its way to the retry queue. False if it is there already.
     pub(super) fn enter_retry_queue(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_in_retry_queue, true)
+        let is_new = !std::mem::replace(&mut self.is_in_retry_queue, true);
+        if is_new {
+            self.last_progress = Instant::now();
+        }
+        is_new
     }
 
     /// Notes that the connection has left the retry queue.
@@ -246,6 +262,9 @@ impl Outbox {
                 Ok(count) => total += count,
                 Err(error) => self.close(&error),
             }
+        }
+        if total > 0 && self.is_in_retry_queue {
+            self.last_progress = Instant::now();
         }
         total > 0
     }

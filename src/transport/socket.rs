@@ -13,6 +13,13 @@ use crate::sync::sleep;
 /// Connections that may wait for `accept`; the system lowers it to its own bound.
 const LISTEN_BACKLOG: i32 = 4096;
 
+/// What the kernel may hold of one connection's input that was not read yet, in bytes. Linux takes twice as much memory for
+/// it, and counts its own overhead in that (SO_RCVBUF in socket(7)).
+pub const RECEIVE_BUFFER: usize = 64 << 10;
+
+/// What the kernel may hold of one connection's output that its client has not acknowledged, in bytes; likewise.
+pub const SEND_BUFFER: usize = 128 << 10;
+
 /// Whether the kernel itself ends a connection whose peer acknowledges nothing for the time given to
 /// [`prepare`]. Elsewhere the server watches its own queue, and keepalive probes find an idle peer gone.
 pub const KERNEL_FINDS_DEAD_PEERS: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -50,6 +57,9 @@ impl Sink for TcpStream {
 }
 
 /// Opens a listener. An IPv6 address of all zeros takes IPv4 connections too if `takes_both`.
+///
+/// Its connections inherit the bounds of their buffers. Left to itself, the kernel would let each grow to several megabytes, and
+/// what waits there is beyond the server's own limits.
 pub fn listen(address: SocketAddr, takes_both: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -62,6 +72,8 @@ pub fn listen(address: SocketAddr, takes_both: bool) -> io::Result<TcpListener> 
     // Lets a restarted server have its port back at once. On Windows the option means something else.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())

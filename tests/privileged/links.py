@@ -1,12 +1,16 @@
 """Floods, and classes behind links that are slow or lose packets."""
 
+import json
+import select
+import socket
 import threading
 import time
 
 from chat import (
-    Scene, chatter, check_promises, check_sequences, latencies, now, percentile, wait_until,
+    PLAIN_PORT, Scene, chatter, check_promises, check_sequences, latencies, now, percentile, wait_until,
     wait_until_even,
 )
+from network import Lan
 
 # The longest text that fits the largest frame, with room for what stands around it.
 LARGEST = 64 * 1024 - 64
@@ -260,3 +264,74 @@ def slow_tls_client(report, chatd, folder, seconds=12):
         received = slow.received - slow.since_login
         report.figure("the slow client", f"{'cut off' if lost else 'still there'} after {now() - start:.0f} s, "
                       f"{received >> 10} KiB received")
+
+
+def flood_by_reconnecting(over, host, tag, parallel=1):
+    """Floods from one host so that limits which end with a connection would not hold: each connection logs in, sends a whole
+    burst, and logs out, and then comes the next."""
+    text = "x" * 1290
+
+    def one_after_another(over, slot):
+        number = 0
+        while not over.is_set():
+            number += 1
+            name = f"{tag}{slot}x{number}"
+            lines = [{"Command": "01", "Name": name}, *[{"Command": "05", "Message": text}] * 195, {"Command": "03"}]
+            burst = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+            try:
+                with host.inside():
+                    flooder = socket.create_connection((Lan.ADDRESS, PLAIN_PORT), 5)
+                with flooder:
+                    flooder.setblocking(False)
+                    while not over.is_set():
+                        readable, writable, _ = select.select([flooder], [flooder] if burst else [], [], 0.5)
+                        if writable:
+                            burst = burst[flooder.send(burst):]
+                        if readable and not flooder.recv(1 << 18):
+                            break
+            except OSError:
+                over.wait(0.05)
+
+    threads = [threading.Thread(target=one_after_another, args=(over, slot), daemon=True) for slot in range(parallel)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def crowd_of_flooders(report, chatd, folder, addresses, parallel=1, seconds=60, mbit=LINK_MBIT):
+    """Several machines flood by reconnecting, while a class sits behind one link, and one of it doesn't read at all."""
+    with Scene(chatd, folder) as scene:
+        scene.start().wait_until_up()
+        teacher = scene.guest(scene.lan.host(), "Teacher")
+        student = scene.guest(scene.lan.host(), "Student")
+        room = scene.lan.host()
+        room.slow_down(mbit)
+        pupils = [scene.guest(room, f"Pupil{at}", tls=at % 2 == 1) for at in range(CLASS)]
+        sloth = scene.guest(scene.lan.host(), "Sloth")
+        for client in (teacher, student, *pupils):
+            client.expect("30", LogOnUserName="Sloth")
+        scene.ear.remove(sloth)
+        start, before = now(), pupils[0].received
+        stop = [scene.meanwhile(chatter, student, 0.5)]
+        for at in range(addresses):
+            stop.append(scene.meanwhile(flood_by_reconnecting, scene.lan.host(), f"Flood{at}x", parallel))
+        time.sleep(seconds)
+        lost = [name for name in cut_off(teacher) if not name.startswith("Flood")]
+        lasted, rate = now() - start, (pupils[0].received - before) / seconds
+        what = f"{CLASS} clients behind {mbit} Mbit/s and {addresses} addresses that flood, {parallel} connections each"
+        is_kept = set(lost) <= {"Sloth"}
+        report.promise(f"{what}: nobody who reads is cut off", f"{', '.join(lost) or 'nobody at all'} in {lasted:.0f} s",
+                       is_kept)
+        if not is_kept:
+            return
+        for finish in stop:
+            finish()
+        wait_until_even([student], [student, teacher, *pupils], 60)
+        report.figure("who never reads", "is cut off" if "Sloth" in lost else f"is still there after {lasted:.0f} s")
+        report.figure("what each of the class was sent", f"{rate / 1024:.0f} KiB/s")
+        check_sequences([student], [teacher, *pupils])
+        report.promise("a student's messages all arrive, once and in order", f"{student.numbers} messages", True)
+        seen = [value for pupil in pupils for value in latencies(pupil, {"Student"}, start + 5)]
+        report.figure("a student's message at the class, on the link", times(seen))
+        report.figure("the same at the teacher, off the link", times(latencies(teacher, {"Student"}, start + 5)))

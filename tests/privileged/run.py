@@ -79,12 +79,17 @@ WAITING = {
 MEASURING = {
     "flood-small": functools.partial(links.flood_behind_link, size=0),
     "flood-large": functools.partial(links.flood_behind_link, size=links.LARGEST),
+    "flood-crowd": functools.partial(links.crowd_of_flooders, addresses=16, seconds=30),
     "loss": links.loss,
     "slow-tls": links.slow_tls_client,
 }
 # Those that promise nothing, by --only.
 EXPERIMENTS = {
     "capacity": links.capacity,
+    "flood-crowd-1": functools.partial(links.crowd_of_flooders, addresses=1),
+    "flood-crowd-4": functools.partial(links.crowd_of_flooders, addresses=4),
+    "flood-crowd-16": functools.partial(links.crowd_of_flooders, addresses=16),
+    "flood-parallel-4": functools.partial(links.crowd_of_flooders, addresses=4, parallel=40),
 }
 CASES = {**WAITING, **MEASURING, **EXPERIMENTS}
 

@@ -7,7 +7,7 @@ use super::Handler;
 use crate::chat::moderation::MUTED;
 use crate::chat::room::{NAME_IN_USE, NOT_ONLINE};
 use crate::chat::{Event, Session};
-use crate::storage::accounts::WRONG_PASSWORD;
+use crate::storage::accounts::{Account, WRONG_PASSWORD};
 use crate::sync::Arc;
 use crate::sync::channel::bounded;
 use crate::transport::{CloseCause, CloseReason};
@@ -99,30 +99,27 @@ impl Handler<'_> {
         name: &str,
         password: Option<&str>,
     ) -> Result<Option<Cow<'static, str>>, CloseCause> {
-        if let Some(password) = password {
-            let key = NameKey::new(name);
-            if self.shared.sessions.read().contains_key(&key) {
-                // The room would refuse it, after a hash for nothing.
-                return Ok(Some(NAME_IN_USE.into()));
-            }
-            match self.shared.accounts.verify(&key, password) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.login_failures += 1;
-                    let doublings = (self.login_failures - 1).min(8) as u32;
-                    let pause = (FIRST_FAILURE_PAUSE * (1 << doublings)).min(LONGEST_FAILURE_PAUSE);
-                    self.pause(pause)?;
-                    return Ok(Some(WRONG_PASSWORD.into()));
-                }
-                Err(why) => return Ok(Some(why.into())),
-            }
+        match self.budget.take_login() {
+            Ok(wait) => self.pause(wait)?,
+            Err(wait) => return Ok(Some(try_again("many logins come", wait))),
         }
+        let account = match password {
+            None => None,
+            Some(password) => match self.verify(&NameKey::new(name), password)? {
+                Ok(account) => Some(account),
+                Err(why) => return Ok(Some(why)),
+            },
+        };
         let connection = Arc::clone(&self.connection);
         let session = Arc::new(Session::new(name, password.is_none(), connection));
         self.session = Some(Arc::clone(&session));
         session.begin_event();
         let (reply, outcome) = bounded(1);
-        let _ = self.shared.events.post(Event::Join { session, reply });
+        let _ = self.shared.events.post(Event::Join {
+            session,
+            account,
+            reply,
+        });
         // Without a room the server is at its end.
         let outcome = outcome.recv().map_err(|_| CloseReason::ServerStopping)?;
         if let Err(why) = outcome {
@@ -136,6 +133,36 @@ impl Handler<'_> {
         };
         log::info!("{name} came ({kind}, {})", self.connection);
         Ok(None)
+    }
+
+    /// The account of a name, if the password is right. The inner error says why the login is refused.
+    #[inline(never)]
+    fn verify(
+        &mut self,
+        key: &NameKey,
+        password: &str,
+    ) -> Result<Result<Account, Cow<'static, str>>, CloseCause> {
+        if self.shared.sessions.read().contains_key(key) {
+            // The room would refuse it, after a hash for nothing.
+            return Ok(Err(NAME_IN_USE.into()));
+        }
+        if let Err(wait) = self.budget.take_password() {
+            return Ok(Err(try_again("many wrong passwords came", wait)));
+        }
+        let origin = self.connection.origin();
+        let verified = self.shared.accounts.verify(key, password, origin);
+        if let Ok(None) = verified {
+            self.login_failures += 1;
+            let doublings = (self.login_failures - 1).min(8) as u32;
+            let pause = (FIRST_FAILURE_PAUSE * (1 << doublings)).min(LONGEST_FAILURE_PAUSE);
+            self.pause(pause)?;
+        } else {
+            self.budget.give_back_password();
+        }
+        Ok(match verified {
+            Ok(account) => account.ok_or(WRONG_PASSWORD.into()),
+            Err(why) => Err(why.into()),
+        })
     }
 
     #[inline(never)]
@@ -169,9 +196,15 @@ impl Handler<'_> {
             log::warn!("refused another registration ({})", self.connection);
             return Err(format!("one connection can register {limit} names").into());
         }
-        self.shared
+        if let Err(wait) = self.budget.take_registration() {
+            return Err(try_again("many names were registered", wait));
+        }
+        let (number, origin) = (self.connection.number(), self.connection.origin());
+        let registered = self
+            .shared
             .accounts
-            .register(name, password, self.connection.number())
+            .register(name, password, number, origin);
+        registered.inspect_err(|_| self.budget.give_back_registration())
     }
 
     /// A private message. Once the friend's name is valid, the receipt is opened before any other check: a refusal, too, then
@@ -213,7 +246,8 @@ impl Handler<'_> {
             None
         };
         if let Some(friend) = found {
-            return friend.connection().push(&line.into(), 0, Some(receipt));
+            friend.connection().push(&line.into(), 0, Some(receipt));
+            return;
         }
         // The room sends a user its 11 before it puts the user into the map, so a friend missing from the map may be online
         // already. The room decides.
@@ -262,4 +296,10 @@ impl Handler<'_> {
             self.shared.events.say(session, lines);
         }
     }
+}
+
+/// Why something is refused that was done too often, with the time to wait.
+fn try_again(what: &str, wait: Duration) -> Cow<'static, str> {
+    let seconds = wait.as_secs() + 1;
+    format!("{what} from your address; try again in {seconds} seconds").into()
 }

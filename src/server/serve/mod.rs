@@ -6,10 +6,10 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
+use super::budget::Budget;
 use super::permits::Permit;
 use super::rejection::Rejection;
 use super::shared::Shared;
-use super::token_bucket::TokenBucket;
 use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
@@ -51,8 +51,10 @@ struct Handler<'a> {
     session: Option<Arc<Session>>,
     /// What the user has said to the room, as 32s that have not been passed on yet.
     said: Lines,
-    command_bucket: TokenBucket,
-    byte_bucket: TokenBucket,
+    /// What the client's address may still do.
+    budget: Arc<Budget>,
+    /// How many of the bytes that came were taken from the budget.
+    charged: u64,
     /// Until when the client must have logged in.
     login_deadline: Instant,
     login_failures: usize,
@@ -62,17 +64,16 @@ struct Handler<'a> {
 
 impl<'a> Handler<'a> {
     fn new(shared: &'a Arc<Shared>, connection: Arc<Connection>) -> Handler<'a> {
-        let (config, now) = (&shared.config, Instant::now());
         Handler {
             shared,
+            budget: shared.budgets.of(connection.origin(), &shared.config),
+            charged: 0,
             reader: ConnectionReader::new(Arc::clone(&connection)),
             connection,
             has_framing: false,
             session: None,
             said: Lines::new(),
-            command_bucket: TokenBucket::new(config.rate, config.burst, now),
-            byte_bucket: TokenBucket::new(config.byte_rate as u64, config.byte_burst as u64, now),
-            login_deadline: now,
+            login_deadline: Instant::now(),
             login_failures: 0,
             registrations: 0,
             has_left: false,
@@ -82,23 +83,38 @@ impl<'a> Handler<'a> {
     /// Reads and acts until there is a cause to end.
     fn serve(&mut self, frames: &mut FrameReader) -> Result<Infallible, CloseCause> {
         let config = &self.shared.config;
+        // To connect counts as a command, or a client could have as many handshakes as it likes.
+        self.login_deadline = Instant::now() + config.login_timeout;
+        self.pause(self.budget.take_command())?;
         self.handshake(Instant::now() + config.handshake_timeout)?;
         self.login_deadline = Instant::now() + config.login_timeout;
-        // How many of the bytes that came were taken from the bucket.
-        let mut charged = 0;
         loop {
             self.receive(frames)?;
+            let wait = self.charge_bytes();
+            self.hold_back(wait)?;
             self.act_on_frames(frames)?;
             self.flush();
-            let received = self.connection.received();
-            let wait = self
-                .byte_bucket
-                .take((received - charged) as usize, Instant::now());
-            charged = received;
-            self.pause(wait)?;
-            // Input without a whole frame, such as white space, has not come to this check above.
-            self.check_open()?;
         }
+    }
+
+    /// Takes the bytes that came from the budget, and says how long to wait until anything is made of them.
+    fn charge_bytes(&mut self) -> Duration {
+        let received = self.connection.received();
+        let wait = self.budget.take_bytes(received - self.charged);
+        self.charged = received;
+        wait
+    }
+
+    /// Waits as long as the client's limits demand.
+    fn hold_back(&mut self, wait: Duration) -> Result<(), CloseCause> {
+        if !wait.is_zero() {
+            if let Some(session) = &self.session {
+                session.set_held_back(true);
+            }
+            self.flush();
+            self.pause(wait)?;
+        }
+        self.check_open()
     }
 
     /// Brings a TLS connection to where the protocol starts.
@@ -141,12 +157,7 @@ impl<'a> Handler<'a> {
     fn act_on_frames(&mut self, frames: &mut FrameReader) -> Result<(), CloseCause> {
         self.adopt_framing(frames)?;
         while let Some(frame) = frames.next_frame(self.frame_limit()).map_err(bad_frame)? {
-            let wait = self.command_bucket.take(1, Instant::now());
-            if !wait.is_zero() {
-                self.flush();
-            }
-            self.pause(wait)?;
-            self.check_open()?;
+            self.hold_back(self.budget.take_command())?;
             if !self.shared.is_stopping() {
                 self.act_on(frame)?;
             }
@@ -245,7 +256,8 @@ impl<'a> Handler<'a> {
         // The log has its line before the client can see the end.
         log::info!("{who} left ({cause}; {})", self.connection);
         self.connection.end(cause);
-        self.connection.see_off();
+        let connection = Arc::clone(&self.connection);
+        connection.see_off(|| self.charge_bytes());
     }
 }
 

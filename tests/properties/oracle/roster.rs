@@ -82,7 +82,7 @@ impl Member for Session {
         assert_eq!(before, None, "a second 11");
     }
 
-    fn push(&self, batch: &Batch, from: usize) {
+    fn push(&self, batch: &Batch, from: usize) -> usize {
         let bytes = &batch.lines()[from..];
         assert!(bytes.ends_with(b"\n"), "something, and whole lines");
         assert!(self.reply.lock().is_some(), "a broadcast before the 11");
@@ -96,7 +96,9 @@ impl Member for Session {
             "the form with length prefixes"
         );
         assert_eq!(*share.to_shared(), *share.bytes(), "the same for queues");
-        self.lines.lock().extend_from_slice(bytes);
+        let mut lines = self.lines.lock();
+        lines.extend_from_slice(bytes);
+        lines.len()
     }
 }
 
@@ -219,7 +221,7 @@ impl Model {
                 }
             }
             Event::Flush => {
-                self.roster.flush();
+                self.roster.flush(usize::MAX);
                 self.everybody_is_due();
             }
             Event::Clear => {
