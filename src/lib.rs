@@ -36,6 +36,11 @@
 //!
 //! The files `docs/protocol.md` and `docs/architecture.md` of the repository tell what is spoken and how it is built.
 
+/// The first day of the month in which this version was made. Changes with the version in `Cargo.toml`. A clock that
+/// says less is wrong.
+// 2026-11-01T00:00:00Z.
+pub const VERSION_DATE: jiff::Timestamp = jiff::Timestamp::constant(1_793_491_200, 0);
+
 pub mod wire;
 
 pub mod transport;

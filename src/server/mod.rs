@@ -33,7 +33,7 @@ use self::listener::{Listener, Port};
 use self::shared::Shared;
 use crate::chat::fan_out::FanOutThread;
 use crate::chat::heartbeat;
-use crate::storage::{Accounts, Bans, DataDir, certificate};
+use crate::storage::{Accounts, Bans, DataDir, certificate, clock};
 use crate::sync::channel::{Receiver, bounded};
 use crate::sync::{AbortOnPanic, Arc, Weak};
 use crate::transport::Connection;
@@ -62,6 +62,9 @@ impl Server {
     pub fn bind(mut config: Config) -> Result<Server, StartError> {
         config.check()?;
         capacity::fit(&mut config)?;
+        if let Some(warning) = clock::warning() {
+            log::warn!("{warning}");
+        }
         let data_dir = DataDir::open(&config.data_dir)?;
         let accounts = Accounts::open(&data_dir.accounts(), !config.no_registration)?;
         let bans = Bans::open(&data_dir.bans())?;

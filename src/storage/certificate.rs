@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use openssl::asn1::Asn1Time;
+use jiff::{SignedDuration, Timestamp};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
@@ -16,12 +16,19 @@ use openssl::ssl::SslContext;
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 
-use super::durable_file;
+use super::{certificate_check, clock, durable_file};
 use crate::transport::tls;
 
-/// How long a new certificate is valid, in days: ten years. Clients pin its fingerprint, so it must outlive the course,
-/// and need not change with the addresses of the machine.
-const VALID_DAYS: u32 = 3653;
+/// How long a new certificate is valid, ten years. Clients pin its fingerprint, so it must outlive the course, and
+/// need not change with the addresses of the machine.
+const VALID: SignedDuration = SignedDuration::from_hours(3653 * 24);
+
+/// How long before now a new certificate is valid from: the clocks of some clients are slow.
+const VALID_BEFORE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What the PEM forms of certificates and of private keys have in common (RFC 7468).
+const CERTIFICATE_LABEL: &[u8] = b"CERTIFICATE-----";
+const KEY_LABEL: &[u8] = b"PRIVATE KEY-----";
 
 /// Why there is no TLS.
 #[derive(Debug)]
@@ -32,6 +39,10 @@ pub enum CertificateError {
     Write(PathBuf, io::Error),
     /// A file does not hold what it should; the text says what that is.
     Content(PathBuf, &'static str),
+    /// A file holds what the other should hold: what it holds, and what it should.
+    Swapped(PathBuf, &'static str, &'static str),
+    /// No client would accept it; the text says why, and what to do.
+    Unusable(String),
     /// The key belongs to another certificate.
     Mismatch(PathBuf, PathBuf),
     /// There is a certificate, but its key is gone.
@@ -52,6 +63,12 @@ impl fmt::Display for CertificateError {
             CertificateError::Content(path, what) => {
                 write!(f, "{} does not hold {what} in PEM form", path.display())
             }
+            CertificateError::Swapped(path, found, expected) => write!(
+                f,
+                "{} holds {found} where {expected} should be; were the two files swapped?",
+                path.display()
+            ),
+            CertificateError::Unusable(what) => f.write_str(what),
             CertificateError::Mismatch(certificate, key) => write!(
                 f,
                 "the key in {} does not belong to the certificate in {}; give the two files of one pair",
@@ -86,22 +103,32 @@ pub struct Identity {
     pub fingerprint: String,
 }
 
-/// Loads a certificate, with the rest of its chain behind it if there is one, and its key.
+/// Loads a certificate, with the rest of its chain behind it if there is one, and its key. Logs what some clients won't
+/// like about it.
 pub fn load(certificate_path: &Path, key_path: &Path) -> Result<Identity, CertificateError> {
-    let content = |path: &Path, what| CertificateError::Content(path.to_owned(), what);
-    let certificates = X509::stack_from_pem(&read(certificate_path)?)
-        .map_err(|_| content(certificate_path, "a certificate"))?;
-    let own = certificates
-        .first()
-        .ok_or_else(|| content(certificate_path, "a certificate"))?;
-    // Nobody is asked for a passphrase: there may be no terminal.
-    let key = PKey::private_key_from_pem_callback(&read(key_path)?, |_| Ok(0))
-        .map_err(|_| content(key_path, "a private key without a passphrase"))?;
-    if !own.public_key()?.public_eq(&key) {
+    load_renewable(certificate_path, key_path, "have it renewed")
+}
+
+/// Does what [`load`] does. `renewal` says how the certificate is renewed.
+fn load_renewable(
+    certificate_path: &Path,
+    key_path: &Path,
+    renewal: &str,
+) -> Result<Identity, CertificateError> {
+    let certificates = certificates_of(certificate_path, &read(certificate_path)?)?;
+    let key = key_of(key_path, &read(key_path)?)?;
+    let is_own = |certificate: &&X509| certificate_check::has_key(certificate, &key);
+    let Some(own) = certificates.iter().find(is_own) else {
         return Err(CertificateError::Mismatch(
             certificate_path.to_owned(),
             key_path.to_owned(),
         ));
+    };
+    let now = clock::now();
+    let warnings = certificate_check::check(certificate_path, &certificates, &key, now, renewal)
+        .map_err(CertificateError::Unusable)?;
+    for warning in warnings {
+        log::warn!("{warning}");
     }
     let digest = own.digest(MessageDigest::sha256())?;
     let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
@@ -109,6 +136,33 @@ pub fn load(certificate_path: &Path, key_path: &Path) -> Result<Identity, Certif
         context: tls::context(&certificates, &key)?,
         fingerprint: pairs.join(":"),
     })
+}
+
+/// The certificates in a file that holds these bytes.
+fn certificates_of(path: &Path, pem: &[u8]) -> Result<Vec<X509>, CertificateError> {
+    const EXPECTED: &str = "a certificate";
+    match X509::stack_from_pem(pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ if holds(pem, KEY_LABEL) && !holds(pem, CERTIFICATE_LABEL) => Err(
+            CertificateError::Swapped(path.to_owned(), "a private key", EXPECTED),
+        ),
+        _ => Err(CertificateError::Content(path.to_owned(), EXPECTED)),
+    }
+}
+
+/// The private key in a file that holds these bytes. Nobody is asked for a passphrase: there may be no terminal.
+fn key_of(path: &Path, pem: &[u8]) -> Result<PKey<Private>, CertificateError> {
+    PKey::private_key_from_pem_callback(pem, |_| Ok(0)).map_err(|_| {
+        if holds(pem, CERTIFICATE_LABEL) && !holds(pem, KEY_LABEL) {
+            CertificateError::Swapped(path.to_owned(), "a certificate", "a private key")
+        } else {
+            CertificateError::Content(path.to_owned(), "a private key without a passphrase")
+        }
+    })
+}
+
+fn holds(pem: &[u8], label: &[u8]) -> bool {
+    memchr::memmem::find(pem, label).is_some()
 }
 
 /// Loads the pair in these files, making what is missing of it.
@@ -131,14 +185,17 @@ pub fn load_or_make(
                 let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
                 write(key_path, &key.private_key_to_pem_pkcs8()?)?;
             }
-            let key = PKey::private_key_from_pem(&read(key_path)?).map_err(|_| {
-                CertificateError::Content(key_path.to_owned(), "a private key without a passphrase")
-            })?;
-            write(certificate_path, &make(&key, host, addresses)?.to_pem()?)?;
+            let key = key_of(key_path, &read(key_path)?)?;
+            let certificate = make(&key, host, addresses, clock::now())?;
+            write(certificate_path, &certificate.to_pem()?)?;
         }
         (true, true) => {}
     }
-    load(certificate_path, key_path)
+    load_renewable(
+        certificate_path,
+        key_path,
+        "delete it and start chatd again to have another made, with another fingerprint",
+    )
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
@@ -151,7 +208,12 @@ fn write(path: &Path, contents: &[u8]) -> Result<(), CertificateError> {
 }
 
 /// Makes a self-signed certificate.
-fn make(key: &PKey<Private>, host: &str, addresses: &[IpAddr]) -> Result<X509, ErrorStack> {
+fn make(
+    key: &PKey<Private>,
+    host: &str,
+    addresses: &[IpAddr],
+    now: Timestamp,
+) -> Result<X509, ErrorStack> {
     let mut name = X509NameBuilder::new()?;
     name.append_entry_by_nid(Nid::COMMONNAME, "chatd")?;
     let name = name.build();
@@ -168,13 +230,16 @@ fn make(key: &PKey<Private>, host: &str, addresses: &[IpAddr]) -> Result<X509, E
         names.ip(&address.to_string());
     }
 
+    let start = now.checked_sub(VALID_BEFORE).unwrap_or(Timestamp::MIN);
+    let end = now.checked_add(VALID).unwrap_or(Timestamp::MAX);
+
     let mut builder = X509::builder()?;
     builder.set_version(2)?;
     builder.set_serial_number(&*serial.to_asn1_integer()?)?;
     builder.set_subject_name(&name)?;
     builder.set_issuer_name(&name)?;
-    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
-    builder.set_not_after(&*Asn1Time::days_from_now(VALID_DAYS)?)?;
+    builder.set_not_before(&*certificate_check::asn1_time(start)?)?;
+    builder.set_not_after(&*certificate_check::asn1_time(end)?)?;
     builder.set_pubkey(key)?;
     builder.append_extension(BasicConstraints::new().critical().build()?)?;
     builder.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;

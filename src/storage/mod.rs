@@ -7,6 +7,8 @@ pub mod accounts;
 mod accounts_file;
 pub mod bans;
 pub mod certificate;
+mod certificate_check;
+pub mod clock;
 mod data_dir;
 mod durable_file;
 mod hashing_gate;

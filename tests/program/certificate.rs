@@ -8,17 +8,21 @@ use openssl::asn1::Asn1Time;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::{Id, PKey};
+use openssl::pkey::{Id, PKey, Private};
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::x509::{X509, X509NameBuilder, X509Ref};
 
 use crate::harness::{PATIENCE, Way};
 use crate::process::{Chatd, chatd};
 
-/// A certificate and its key, as PEM.
-pub fn own_pair() -> (Vec<u8>, Vec<u8>) {
-    let group = EcGroup::from_curve_name(Nid::SECP384R1).unwrap();
-    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+/// A new key on a curve.
+pub fn key_on(curve: Nid) -> PKey<Private> {
+    let group = EcGroup::from_curve_name(curve).unwrap();
+    PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+}
+
+/// A certificate for `key` that `signer` has signed, as PEM, valid from one day to another, counted from today.
+pub fn issue(key: &PKey<Private>, signer: &PKey<Private>, days: [i64; 2]) -> Vec<u8> {
     let mut name = X509NameBuilder::new().unwrap();
     name.append_entry_by_nid(Nid::COMMONNAME, "school").unwrap();
     let name = name.build();
@@ -26,13 +30,27 @@ pub fn own_pair() -> (Vec<u8>, Vec<u8>) {
     builder.set_version(2).unwrap();
     builder.set_subject_name(&name).unwrap();
     builder.set_issuer_name(&name).unwrap();
-    let [start, end] = [0, 30].map(|days| Asn1Time::days_from_now(days).unwrap());
+    let now = jiff::Timestamp::now();
+    let [start, end] = days.map(|days| {
+        let time = now + jiff::SignedDuration::from_hours(24 * days);
+        Asn1Time::from_str_x509(&time.strftime("%Y%m%d%H%M%SZ").to_string()).unwrap()
+    });
     builder.set_not_before(&start).unwrap();
     builder.set_not_after(&end).unwrap();
-    builder.set_pubkey(&key).unwrap();
-    builder.sign(&key, MessageDigest::sha256()).unwrap();
-    let certificate = builder.build().to_pem().unwrap();
-    (certificate, key.private_key_to_pem_pkcs8().unwrap())
+    builder.set_pubkey(key).unwrap();
+    builder.sign(signer, MessageDigest::sha256()).unwrap();
+    builder.build().to_pem().unwrap()
+}
+
+/// A private key as PEM.
+pub fn pem_of(key: &PKey<Private>) -> Vec<u8> {
+    key.private_key_to_pem_pkcs8().unwrap()
+}
+
+/// A certificate and its key, as PEM.
+pub fn own_pair() -> (Vec<u8>, Vec<u8>) {
+    let key = key_on(Nid::SECP384R1);
+    (issue(&key, &key, [0, 30]), pem_of(&key))
 }
 
 /// Shakes hands, in one version of TLS if that is given.
@@ -93,7 +111,8 @@ fn the_certificate_made_on_the_first_start_suits_a_classroom() {
     }
 
     let now = Asn1Time::days_from_now(0).unwrap();
-    assert!(certificate.not_before() <= now);
+    let since_start = certificate.not_before().diff(&now).unwrap();
+    assert_eq!(since_start.days, 1, "clients' clocks may be slow");
     let days = now.diff(certificate.not_after()).unwrap().days;
     assert!((3648..=3660).contains(&days), "valid for {days} days");
     server.stop();
@@ -155,6 +174,69 @@ fn a_pair_of_the_teachers_own_is_used() {
         server.stop();
     }
     assert!(!folder.path().join("data").join("key.pem").exists());
+}
+
+#[test]
+fn a_certificate_that_some_clients_will_refuse_is_warned_of_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let [own, middle, root] = [(); 3].map(|()| key_on(Nid::X9_62_PRIME256V1));
+    let of_own = issue(&own, &middle, [-1, 30]);
+    let of_middle = issue(&middle, &root, [-1, 30]);
+    let of_root = issue(&root, &root, [-1, 30]);
+    let paths = ["own.pem", "own-key.pem"].map(|name| folder.path().join(name));
+    fs::write(&paths[1], pem_of(&own)).unwrap();
+    #[cfg(unix)]
+    {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&paths[1], private).unwrap();
+    }
+    for (chain, words) in [
+        ([&of_own[..], &of_middle, &of_root].concat(), None),
+        (issue(&own, &own, [-30, -1]), Some("own.pem expired on ")),
+        (
+            issue(&own, &own, [2, 30]),
+            Some("own.pem is not valid before "),
+        ),
+        (issue(&own, &own, [-1, 13]), Some("own.pem expires on ")),
+        (
+            [of_own.clone(), issue(&middle, &root, [-9, -1])].concat(),
+            Some("certificate number 2 in "),
+        ),
+        (
+            [&of_own[..], &of_root, &of_middle].concat(),
+            Some("is not signed by the one that follows"),
+        ),
+    ] {
+        fs::write(&paths[0], &chain).unwrap();
+        let mut command = chatd(folder.path());
+        command.arg("--tls-cert").arg(&paths[0]);
+        command.arg("--tls-key").arg(&paths[1]);
+        let server = Chatd::start(command);
+        let own = fingerprint(&X509::from_pem(&chain).unwrap());
+        assert_eq!(fingerprint(&served(&server)), own);
+        let log = server.stop();
+        let warnings: Vec<&str> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+        assert_eq!(warnings.len(), usize::from(words.is_some()), "{log}");
+        assert!(
+            words.is_none_or(|words| warnings[0].contains(words)),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn a_kept_certificate_that_has_expired_can_be_deleted_to_have_another_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    Chatd::start(chatd(folder.path())).stop();
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| data.join(name));
+    let own = PKey::private_key_from_pem(&fs::read(&key).unwrap()).unwrap();
+    fs::write(&certificate, issue(&own, &own, [-30, -1])).unwrap();
+    let log = Chatd::start(chatd(folder.path())).stop();
+    assert!(log.contains("delete it and start chatd again"), "{log}");
+    fs::remove_file(&certificate).unwrap();
+    let log = Chatd::start(chatd(folder.path())).stop();
+    assert!(!log.contains(" WARN "), "{log}");
 }
 
 #[test]

@@ -4,12 +4,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
+use openssl::nid::Nid;
 use openssl::pkey::PKey;
+use openssl::rsa::Rsa;
 use openssl::symm::Cipher;
 use tempfile::TempDir;
 
 use crate::accounts::line_for;
-use crate::certificate::own_pair;
+use crate::certificate::{issue, key_on, own_pair, pem_of};
 use crate::process::{Chatd, chatd, refused};
 
 /// Checks that a start with these arguments ends with one line, which holds all of `words`.
@@ -92,6 +94,58 @@ fn files_that_are_no_pair_are_named() {
             folder.path(),
             &["--tls-cert", certificate, "--tls-key", key],
             &["--tls-cert", named],
+        );
+    }
+}
+
+#[test]
+fn a_pair_that_no_client_accepts_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let days = [-1, 30];
+    let [own, other] = [(); 2].map(|()| key_on(Nid::X9_62_PRIME256V1));
+    let (certificate, of_other) = (issue(&own, &other, days), issue(&other, &other, days));
+    let small = PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap();
+    let odd = key_on(Nid::SECP256K1);
+    for (certificate, key, words) in [
+        (
+            issue(&small, &small, days),
+            pem_of(&small),
+            ["1024 bits", "2048"],
+        ),
+        (
+            issue(&odd, &odd, days),
+            pem_of(&odd),
+            ["secp256k1", "P-256"],
+        ),
+        (
+            [of_other, certificate.clone()].concat(),
+            pem_of(&own),
+            ["is number 2 in", "must be the first"],
+        ),
+        (
+            pem_of(&own),
+            certificate.clone(),
+            ["c.pem holds a private key", "swapped"],
+        ),
+        (
+            pem_of(&own),
+            pem_of(&own),
+            ["c.pem holds a private key", "swapped"],
+        ),
+        (
+            certificate.clone(),
+            certificate,
+            ["k.pem holds a certificate", "swapped"],
+        ),
+    ] {
+        let certificate = file(&folder, "c.pem", certificate);
+        let key = file(&folder, "k.pem", key);
+        let arguments = ["--tls-cert", &certificate, "--tls-key", &key];
+        expect_line(folder.path(), &arguments, &words);
+        expect_line(
+            folder.path(),
+            &arguments,
+            &["--tls-cert", folder.path().to_str().unwrap()],
         );
     }
 }
