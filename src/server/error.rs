@@ -56,14 +56,24 @@ impl fmt::Display for StartError {
                     ),
                 }
             }
-            StartError::DataDir(error @ DataDirError::Io(..)) => {
-                write!(f, "{error}; choose another with --data-dir")
+            StartError::DataDir(error @ DataDirError::Io(_, cause)) => {
+                write!(f, "{error}; {}", advice(cause))
+            }
+            StartError::DataDir(error @ DataDirError::Lock(..)) => {
+                write!(f, "{error}, so choose a local folder with --data-dir")
             }
             StartError::DataDir(error @ DataDirError::InUse(_)) => {
                 write!(f, "{error}; stop it or choose another with --data-dir")
             }
+            StartError::Accounts(error @ AccountsError::Io(_, cause)) if is_full(cause) => {
+                write!(f, "{error}; {}", advice(cause))
+            }
             StartError::Accounts(error) => error.fmt(f),
             StartError::Bans(error) => error.fmt(f),
+            // Only a pair in the data folder is ever written.
+            StartError::Certificate(error @ CertificateError::Write(_, cause)) => {
+                write!(f, "{error}; {}", advice(cause))
+            }
             StartError::Certificate(error) => {
                 write!(f, "{error} (see --tls-cert and --tls-key, or --no-tls)")
             }
@@ -75,6 +85,21 @@ impl fmt::Display for StartError {
                 )
             }
         }
+    }
+}
+
+/// Whether there is no room left to write.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// What helps if a file of the data folder can't be written.
+fn advice(error: &io::Error) -> &'static str {
+    if is_full(error) {
+        "the disk or the quota is full, so make room there or choose another data folder with --data-dir"
+    } else {
+        "choose another data folder with --data-dir"
     }
 }
 
@@ -101,5 +126,47 @@ impl From<BansError> for StartError {
 impl From<CertificateError> for StartError {
     fn from(error: CertificateError) -> Self {
         StartError::Certificate(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_full_or_cannot_lock_is_told_from_other_mistakes() {
+        let path = || std::path::PathBuf::from("/data/file");
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let over_quota = || io::Error::from(io::ErrorKind::QuotaExceeded);
+        let read_only = || io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let room = "make room there";
+        for (error, words, has_words) in [
+            (DataDirError::Io(path(), full()).into(), room, true),
+            (AccountsError::Io(path(), full()).into(), room, true),
+            (CertificateError::Write(path(), full()).into(), room, true),
+            (
+                CertificateError::Write(path(), over_quota()).into(),
+                room,
+                true,
+            ),
+            (
+                CertificateError::Write(path(), read_only()).into(),
+                room,
+                false,
+            ),
+            (DataDirError::Io(path(), read_only()).into(), room, false),
+            (
+                DataDirError::Lock(path(), io::Error::other("no")).into(),
+                "network drives, so choose a local",
+                true,
+            ),
+        ] {
+            let error: StartError = error;
+            let sentence = error.to_string();
+            assert_eq!(sentence.contains(words), has_words, "{sentence}");
+            assert!(sentence.contains("/data/file"), "{sentence}");
+            assert!(sentence.contains("--data-dir"), "{sentence}");
+            assert!(!sentence.contains("--no-tls"), "{sentence}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::durable_file;
+
 /// The data folder. No other server can use it while this value lives.
 #[derive(Debug)]
 pub struct DataDir {
@@ -18,6 +20,8 @@ pub struct DataDir {
 pub enum DataDirError {
     /// It can't be made or written to.
     Io(PathBuf, io::Error),
+    /// It can't be locked.
+    Lock(PathBuf, io::Error),
     /// Another server uses it.
     InUse(PathBuf),
 }
@@ -28,6 +32,11 @@ impl fmt::Display for DataDirError {
             DataDirError::Io(path, error) => write!(
                 f,
                 "cannot write to the data folder {}: {error}",
+                path.display()
+            ),
+            DataDirError::Lock(path, error) => write!(
+                f,
+                "cannot lock the data folder {} against a second chatd: {error}; locking fails on some network drives",
                 path.display()
             ),
             DataDirError::InUse(path) => {
@@ -58,10 +67,18 @@ impl DataDir {
         options.write(true).create(true).truncate(false);
         let lock = options.open(path.join("chatd.lock")).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(DataDir { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path)),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse(path)),
+            Err(TryLockError::Error(error)) => return Err(DataDirError::Lock(path, error)),
         }
+        if !durable_file::can_sync_folder(&path) {
+            log::warn!(
+                "the data folder {} can't be fsynced, as on some network drives: a power cut may undo the last \
+                 registrations and bans; a local folder is safer (--data-dir)",
+                path.display()
+            );
+        }
+        Ok(DataDir { path, _lock: lock })
     }
 
     /// Where the folder is.

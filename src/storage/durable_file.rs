@@ -13,7 +13,8 @@ pub(super) type SyncFolder = fn(&File) -> io::Result<()>;
 ///
 /// The new file is written beside the old one, under the same name with `.new` behind it, and fsynced. Then it is
 /// renamed over the old one, which is atomic (rename(2)). Then the folder is fsynced, because it holds the name
-/// (fsync(2)). A symbolic link stays one: the file that it leads to is replaced.
+/// (fsync(2)), unless the file system [can't do that](can_sync_folder). A symbolic link stays one: the file that it
+/// leads to is replaced.
 ///
 /// Two threads must not replace the same file at the same time.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -30,7 +31,11 @@ pub(super) fn replace_with(path: &Path, bytes: &[u8], sync: SyncFolder) -> io::R
     };
     // Opened before anything is changed: if there are no descriptors left, nothing has happened yet.
     let folder = open_folder(path)?;
-    let sync = || folder.as_ref().map_or(Ok(()), sync);
+    let sync = || {
+        folder
+            .as_ref()
+            .map_or(Ok(()), |folder| sync_if_supported(folder, sync))
+    };
     write_and_rename(path, bytes)?;
     sync().inspect_err(|_| {
         // The new file is there, but a power cut could bring back the old one. The caller will say that nothing was
@@ -48,9 +53,34 @@ pub(super) fn replace_with(path: &Path, bytes: &[u8], sync: SyncFolder) -> io::R
 /// Fsyncs the folder that holds the file at `path`, so that the file is found after a power cut.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     match open_folder(&fs::canonicalize(path)?)? {
-        Some(folder) => folder.sync_all(),
+        Some(folder) => sync_if_supported(&folder, File::sync_all),
         None => Ok(()),
     }
+}
+
+/// Whether the file system that a folder is on can fsync it. Some network drives can't. True if it is unknown.
+pub(super) fn can_sync_folder(folder: &Path) -> bool {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    !cfg!(unix) || !synced.is_err_and(|error| is_unsupported(&error))
+}
+
+/// Fsyncs a folder. One that can't be fsynced on its file system is as safe as it gets there.
+fn sync_if_supported(folder: &File, sync: SyncFolder) -> io::Result<()> {
+    match sync(folder) {
+        Err(error) if is_unsupported(&error) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Whether the error of an fsync says that the file system has no such thing (fsync(2)), and not that it failed.
+fn is_unsupported(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let has_number = [libc::EINVAL, libc::ENOTSUP, libc::EOPNOTSUPP]
+        .map(Some)
+        .contains(&error.raw_os_error());
+    #[cfg(not(unix))]
+    let has_number = false;
+    has_number || error.kind() == io::ErrorKind::Unsupported
 }
 
 /// Opens the folder that holds the file at `path`. `None` on Windows, where a folder can't be opened or fsynced.
@@ -127,6 +157,33 @@ mod tests {
         assert!(replace_with(&path, b"new", FAILING_SYNC).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_cannot_be_synced_on_its_file_system_fails_nothing() {
+        const SYNCS: [SyncFolder; 3] = [
+            |_| Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            |_| Err(io::Error::from_raw_os_error(libc::ENOTSUP)),
+            |_| Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for sync in SYNCS {
+            replace_with(&path, b"new", sync).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+            fs::remove_file(&path).unwrap();
+        }
+        let failing: SyncFolder = |_| Err(io::Error::from_raw_os_error(libc::EIO));
+        assert!(replace_with(&path, b"new", failing).is_err());
+
+        assert!(can_sync_folder(folder.path()));
+        assert!(can_sync_folder(&folder.path().join("none")));
+        // The folders of this file system can't be fsynced.
+        if cfg!(target_os = "linux") {
+            assert!(!can_sync_folder(Path::new("/proc/self")));
+            sync_folder(Path::new("/proc/self/stat")).unwrap();
+        }
     }
 
     #[cfg(unix)]

@@ -40,6 +40,8 @@ mod harness;
 mod limits;
 mod log;
 mod mistakes;
+#[cfg(target_os = "linux")]
+mod network_drive;
 #[cfg(unix)]
 mod output;
 mod process;
