@@ -59,6 +59,12 @@ impl fmt::Display for StartError {
             StartError::DataDir(error @ DataDirError::Io(_, cause)) => {
                 write!(f, "{error}; {}", advice(cause))
             }
+            StartError::DataDir(error @ DataDirError::NoLockFile(..)) => {
+                write!(
+                    f,
+                    "{error}; delete it, or choose another data folder with --data-dir"
+                )
+            }
             StartError::DataDir(error @ DataDirError::Lock(..)) => {
                 write!(f, "{error}, so choose a local folder with --data-dir")
             }

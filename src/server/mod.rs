@@ -33,7 +33,7 @@ use self::listener::{Listener, Port};
 use self::shared::Shared;
 use crate::chat::fan_out::FanOutThread;
 use crate::chat::heartbeat;
-use crate::storage::{Accounts, Bans, DataDir, certificate, clock};
+use crate::storage::{Accounts, Bans, DataDir, certificate, clock, permissions};
 use crate::sync::channel::{Receiver, bounded};
 use crate::sync::{AbortOnPanic, Arc, Weak};
 use crate::transport::Connection;
@@ -78,6 +78,14 @@ impl Server {
                 &own_addresses(),
             )?),
         };
+        let key = match &config.tls_key {
+            _ if config.no_tls => None,
+            Some(key) => Some(key.clone()),
+            None => Some(data_dir.key()),
+        };
+        for warning in permissions::warnings(&data_dir, key.as_deref()) {
+            log::warn!("{warning}");
+        }
         let (tls, fingerprint) = identity
             .map(|identity| (identity.context, identity.fingerprint))
             .unzip();

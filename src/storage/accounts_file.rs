@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::durable_file::{self, SyncFolder};
 use super::password::PasswordHash;
+use super::regular_file;
+use crate::printable::Printable;
 use crate::wire::{NameKey, check_name};
 
 /// The accounts on disk.
@@ -48,8 +50,9 @@ impl fmt::Display for AccountsError {
             }
             AccountsError::Damaged(path, line, what) => write!(
                 f,
-                "line {line} of the accounts file {} is damaged: {what}; mend or delete this line with a text editor",
-                path.display()
+                "line {line} of the accounts file {} is damaged: {}; mend or delete this line with a text editor",
+                path.display(),
+                Printable(what)
             ),
         }
     }
@@ -115,7 +118,7 @@ impl AccountsFile {
     /// Makes `lines` all that the file holds, unless it was edited since this server last read or wrote it: an edit
     /// must not be lost.
     fn replace(&mut self, lines: Vec<u8>) -> io::Result<()> {
-        let is_unchanged = match fs::read(&self.path) {
+        let is_unchanged = match regular_file::read(&self.path) {
             Ok(found) => found == self.contents,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error),
@@ -138,7 +141,7 @@ fn read_durably(path: &Path) -> io::Result<Vec<u8>> {
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = regular_file::open(&mut options, path)?;
     let mut contents = Vec::new();
     file.read_to_end(&mut contents)?;
     file.sync_all()?;
@@ -216,6 +219,7 @@ fn parse_line(text: &[u8]) -> Result<(String, PasswordHash), String> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::fs;
 
     use super::*;
 
@@ -419,6 +423,13 @@ mod tests {
         let mistyped = line_of("Anna").replace("\"hash\"", "\"hsah\"");
         assert_eq!(parse(mistyped.as_bytes()).unwrap_err().0, 1);
         assert_eq!(parse(mistyped.trim_end().as_bytes()).unwrap_err().0, 1);
+
+        let quoted = AccountsError::Damaged("file".into(), 2, "\u{1b}[2J".to_owned());
+        assert!(
+            quoted
+                .to_string()
+                .contains("line 2 of the accounts file file is damaged: \\u{1b}[2J;")
+        );
     }
 
     #[test]

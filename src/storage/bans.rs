@@ -3,14 +3,14 @@
 //! The list is asked when a connection comes and when a user logs in, never for a message.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::durable_file;
+use super::{durable_file, regular_file};
+use crate::printable::Printable;
 use crate::sync::Mutex;
 use crate::wire::check_name;
 
@@ -80,8 +80,9 @@ impl fmt::Display for BansError {
             }
             BansError::Damaged(path, what) => write!(
                 f,
-                "the file of bans {} is damaged: {what}; mend it with a text editor, or delete it to ban nobody",
-                path.display()
+                "the file of bans {} is damaged: {}; mend it with a text editor, or delete it to ban nobody",
+                path.display(),
+                Printable(what)
             ),
         }
     }
@@ -115,7 +116,7 @@ impl List {
 impl Bans {
     /// Reads the bans from a file, if there is one.
     pub fn open(path: &Path) -> Result<Bans, BansError> {
-        let bytes = match fs::read(path) {
+        let bytes = match regular_file::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => b"[]".to_vec(),
             Err(error) => return Err(BansError::Io(path.to_owned(), error)),
@@ -245,6 +246,8 @@ pub fn why_not_bannable(address: IpAddr) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

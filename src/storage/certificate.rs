@@ -16,7 +16,7 @@ use openssl::ssl::SslContext;
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 
-use super::{certificate_check, clock, durable_file};
+use super::{certificate_check, clock, durable_file, regular_file};
 use crate::transport::tls;
 
 /// How long a new certificate is valid, ten years. Clients pin its fingerprint, so it must outlive the course, and
@@ -199,7 +199,7 @@ pub fn load_or_make(
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    std::fs::read(path).map_err(|error| CertificateError::Read(path.to_owned(), error))
+    regular_file::read(path).map_err(|error| CertificateError::Read(path.to_owned(), error))
 }
 
 fn write(path: &Path, contents: &[u8]) -> Result<(), CertificateError> {

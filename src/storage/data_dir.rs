@@ -1,11 +1,11 @@
 //! The folder in which a server keeps what outlives it.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::durable_file;
+use super::{durable_file, regular_file};
 
 /// The data folder. No other server can use it while this value lives.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct DataDir {
 pub enum DataDirError {
     /// It can't be made or written to.
     Io(PathBuf, io::Error),
+    /// Its lock file is none: the file, and what it is instead.
+    NoLockFile(PathBuf, &'static str),
     /// It can't be locked.
     Lock(PathBuf, io::Error),
     /// Another server uses it.
@@ -34,6 +36,9 @@ impl fmt::Display for DataDirError {
                 "cannot write to the data folder {}: {error}",
                 path.display()
             ),
+            DataDirError::NoLockFile(path, what) => {
+                write!(f, "{} is {what}, not a lock file", path.display())
+            }
             DataDirError::Lock(path, error) => write!(
                 f,
                 "cannot lock the data folder {} against a second chatd: {error}; locking fails on some network drives",
@@ -63,9 +68,7 @@ impl DataDir {
         builder.create(path).map_err(failed)?;
         let path = std::path::absolute(path).map_err(failed)?;
 
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        let lock = options.open(path.join("chatd.lock")).map_err(failed)?;
+        let lock = open_lock(&path.join("chatd.lock"), failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse(path)),
@@ -105,4 +108,33 @@ impl DataDir {
     pub fn key(&self) -> PathBuf {
         self.path.join("key.pem")
     }
+}
+
+/// Opens the file that is locked, or makes it, and changes nothing in it. In a folder that others can write to there may
+/// be a trap in its place: a link must not have another file made or locked, and a pipe must not be waited for.
+fn open_lock(
+    path: &Path,
+    failed: impl Fn(io::Error) -> DataDirError,
+) -> Result<File, DataDirError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => {
+            if let Some(what) = regular_file::what_else(found.file_type()) {
+                return Err(DataDirError::NoLockFile(path.to_owned(), what));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+
+        // Who can open the file can lock it, so that no server starts.
+        options.mode(0o600);
+        // The trap may be set just now.
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    options.open(path).map_err(failed)
 }

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::regular_file;
+
 /// How to fsync a folder. A test gives one that fails, which no real folder does on demand.
 pub(super) type SyncFolder = fn(&File) -> io::Result<()>;
 
@@ -24,7 +26,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Does what [`replace`] does, with `sync` for the folder.
 pub(super) fn replace_with(path: &Path, bytes: &[u8], sync: SyncFolder) -> io::Result<()> {
     let path = &fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
-    let old = match fs::read(path) {
+    let old = match regular_file::read(path) {
         Ok(old) => Some(old),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),

@@ -13,6 +13,8 @@ mod data_dir;
 mod durable_file;
 mod hashing_gate;
 mod password;
+pub mod permissions;
+mod regular_file;
 
 pub use accounts::Accounts;
 pub use accounts_file::AccountsError;
