@@ -2,14 +2,11 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use chatd::server::signals::stop_on_signals;
 use chatd::server::{Config, Server, StartError, banner, console, logging, own_addresses};
 use clap::Parser;
-
-/// What a program ended by Ctrl-C returns (128 and the signal's number, by the shell's convention).
-const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     let config = Config::parse();
@@ -30,7 +27,7 @@ fn serve(config: Config) -> Result<(), StartError> {
     let is_terminal = std::io::stdin().is_terminal();
     let has_console = config.console || is_terminal;
     let server = Server::bind(config)?;
-    stop_on_signals(&server);
+    stop_on_signals(server.handle())?;
     let handle = server.handle();
     let data_dir = server.data_dir().to_owned();
     // A thread of its own: input and output that stand still must not keep the server from its work.
@@ -51,21 +48,6 @@ fn serve(config: Config) -> Result<(), StartError> {
         .spawn(talk)
         .map_err(StartError::Thread)?;
     server.run()
-}
-
-/// Lets Ctrl-C and SIGTERM stop the server, and a second one end the process at once.
-fn stop_on_signals(server: &Server) {
-    let handle = server.handle();
-    let was_asked = AtomicBool::new(false);
-    let set = ctrlc::set_handler(move || {
-        if was_asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED);
-        }
-        handle.stop();
-    });
-    if let Err(error) = set {
-        log::warn!("cannot catch Ctrl-C, so it ends the server without a goodbye: {error}");
-    }
 }
 
 fn fail(error: &StartError) -> ExitCode {

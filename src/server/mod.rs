@@ -19,6 +19,7 @@ mod retry_thread;
 mod serve;
 mod shared;
 mod shutdown;
+pub mod signals;
 pub mod stats;
 mod token_bucket;
 

@@ -263,6 +263,14 @@ pub fn chatd_within(limits: &[&str], folder: &Path) -> Command {
     settle(prlimit, folder)
 }
 
+/// The same, started by a program that starts others, such as nohup.
+#[cfg(unix)]
+pub fn chatd_under(starter: &str, folder: &Path) -> Command {
+    let mut command = Command::new(starter);
+    command.arg(CHATD);
+    settle(command, folder)
+}
+
 /// The same, started by a shell that has carried out `preparation`.
 #[cfg(unix)]
 pub fn chatd_after(preparation: &str, folder: &Path) -> Command {

@@ -1,13 +1,14 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM and SIGHUP.
 
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::harness::{Client, Way};
-use crate::process::{Chatd, chatd};
+use crate::process::{Chatd, can_run, chatd, chatd_after, chatd_under};
 
 /// How long an end may take. The promise is 5 seconds; the rest is for a machine that has other things to do.
 pub const END: Duration = Duration::from_secs(5 + 4);
@@ -35,7 +36,7 @@ pub fn expect_goodbye(messages: &[Value]) {
 
 #[test]
 fn a_signal_lets_everybody_hear_a_goodbye_last() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let folder = tempfile::tempdir().unwrap();
         let server = Chatd::start(chatd(folder.path()));
         let mut clients: Vec<Client> = Way::ALL
@@ -176,18 +177,81 @@ fn clients_that_go_on_sending_do_not_put_off_the_end() {
     }
 }
 
-#[test]
-fn a_second_interrupt_ends_the_program_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = patient_chatd(folder.path());
-    let _stalled = stalled(&server, Way::Plain, "Stalled");
+/// A server that takes seconds to stop, because a client reads nothing, and a client that reads.
+fn slow_to_stop(folder: &std::path::Path) -> (Chatd, [Client; 2]) {
+    let server = patient_chatd(folder);
+    let stalled = stalled(&server, Way::Plain, "Stalled");
     let mut anna = server.guest("Anna");
     flood(&mut anna);
+    (server, [stalled, anna])
+}
+
+#[test]
+fn a_second_interrupt_ends_the_program_at_once() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, _clients) = slow_to_stop(folder.path());
+        let Chatd { mut process, .. } = server;
+        process.signal(signal);
+        process.err.line_with("stopping");
+        assert!(process.is_running(), "it waits for the one that is stalled");
+        // As a person does: what comes right behind the first one may have the same cause.
+        while process.is_running() {
+            process.signal(signal);
+        }
+        let status = process.wait();
+        assert_eq!(status.code(), Some(code), "{}", process.err.all());
+    }
+}
+
+#[test]
+fn a_hangup_beside_another_signal_leaves_everybody_the_goodbye() {
+    for (first, second) in [("HUP", "HUP"), ("HUP", "TERM"), ("TERM", "HUP")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, [_stalled, mut anna]) = slow_to_stop(folder.path());
+        let Chatd { mut process, .. } = server;
+        process.signal(first);
+        process.err.line_with("stopping");
+        process.signal(second);
+        expect_goodbye(&rest(&mut anna));
+        let status = process.wait();
+        let log = process.err.all();
+        assert_eq!(status.code(), Some(0), "{first} {second}: {status}\n{log}");
+    }
+}
+
+/// Checks that a server goes on when a signal comes that was ignored when it started.
+#[track_caller]
+fn expect_to_stay(command: Command, signal: &str) {
+    let server = Chatd::start(command);
+    server.process.signal(signal);
+    for _ in 0..20 {
+        let mut anna = server.guest("Anna");
+        anna.expect_nothing();
+        anna.log_out();
+    }
+    assert!(!server.process.err.so_far().contains("stopping"));
     let Chatd { mut process, .. } = server;
-    process.signal("INT");
-    process.err.line_with("stopping");
-    assert!(process.is_running(), "it waits for the one that is stalled");
-    process.signal("INT");
+    process.signal(if signal == "TERM" { "INT" } else { "TERM" });
     let status = process.wait();
-    assert_eq!(status.code(), Some(130), "{}", process.err.all());
+    assert_eq!(status.code(), Some(0), "{signal}: {}", process.err.all());
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    for signal in ["HUP", "INT", "TERM"] {
+        // A shell without job control starts what is in the background with INT ignored.
+        let folder = tempfile::tempdir().unwrap();
+        let command = chatd_after(&format!("trap '' {signal}"), folder.path());
+        expect_to_stay(command, signal);
+    }
+}
+
+#[test]
+fn a_server_started_by_nohup_survives_the_hangup() {
+    if !can_run("nohup", "--version") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    expect_to_stay(chatd_under("nohup", folder.path()), "HUP");
 }
