@@ -4,12 +4,15 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::thread;
 
+use chatd::printable::Printable;
 use chatd::server::signals::stop_on_signals;
 use chatd::server::{Config, Server, StartError, banner, console, logging, own_addresses};
-use clap::Parser;
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let config = match Config::of_process() {
+        Ok(config) => config,
+        Err(error) => return fail(&error),
+    };
     let log_end = match logging::start() {
         Ok(log_end) => log_end,
         Err(error) => return fail(&StartError::Thread(error)),
@@ -50,7 +53,12 @@ fn serve(config: Config) -> Result<(), StartError> {
     server.run()
 }
 
+/// Says why the program ends. A setting that is wrong has the status of an option that is: trying again is no use.
 fn fail(error: &StartError) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "chatd: {error}");
-    ExitCode::FAILURE
+    let text = error.to_string();
+    let _ = writeln!(std::io::stderr(), "chatd: {}", Printable(&text));
+    match error {
+        StartError::Setting(_) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
 }

@@ -1,14 +1,19 @@
 //! Every setting, with its default and its unit, as a flag and as an environment variable.
 
+use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::FalseyValueParser;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use super::error::StartError;
+use crate::printable::Printable;
 use crate::wire::framing::FRAME_CEILING;
 
 /// The largest frame before login, in bytes: no more is needed to say who one is.
@@ -86,12 +91,12 @@ pub struct Config {
     pub console: bool,
 
     /// Time between two heartbeats
-    #[arg(long, env = "CHATD_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "CHATD_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = parse_time)]
     pub heartbeat: Duration,
 
     /// Time after which a client that acknowledges nothing is cut off; at most three quarters of the heartbeat
     /// [default: three quarters of the heartbeat]
-    #[arg(long, env = "CHATD_DEAD_AFTER", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "CHATD_DEAD_AFTER", value_name = "TIME", value_parser = parse_time)]
     pub dead_after: Option<Duration>,
 
     /// Connections at the same time
@@ -103,16 +108,17 @@ pub struct Config {
         long,
         env = "CHATD_MAX_PER_ADDRESS",
         value_name = "COUNT",
-        default_value_t = 256
+        default_value_t = 256,
+        value_parser = whole_number::<usize>
     )]
     pub max_per_address: usize,
 
     /// Time to finish the TLS handshake
-    #[arg(long, env = "CHATD_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "CHATD_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub handshake_timeout: Duration,
 
     /// Time to log in
-    #[arg(long, env = "CHATD_LOGIN_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "CHATD_LOGIN_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = parse_time)]
     pub login_timeout: Duration,
 
     /// Largest message from a client that is logged in, below 16MiB (4KiB before login)
@@ -120,11 +126,11 @@ pub struct Config {
     pub max_frame: usize,
 
     /// Commands a second from one connection; a faster one is read more slowly; 0 is no limit
-    #[arg(long, env = "CHATD_RATE", value_name = "COUNT", default_value_t = 50)]
+    #[arg(long, env = "CHATD_RATE", value_name = "COUNT", default_value_t = 50, value_parser = whole_number::<u64>)]
     pub rate: u64,
 
     /// Commands that one connection may send at once after a rest
-    #[arg(long, env = "CHATD_BURST", value_name = "COUNT", default_value_t = 200)]
+    #[arg(long, env = "CHATD_BURST", value_name = "COUNT", default_value_t = 200, value_parser = whole_number::<u64>)]
     pub burst: u64,
 
     /// Bytes a second from one connection; a faster one is read more slowly; 0 is no limit
@@ -140,7 +146,8 @@ pub struct Config {
         long,
         env = "CHATD_MAX_REGISTRATIONS",
         value_name = "COUNT",
-        default_value_t = 5
+        default_value_t = 5,
+        value_parser = whole_number::<usize>
     )]
     pub max_registrations: usize,
 
@@ -164,6 +171,24 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The settings that this process was started with. An option wins over its variable, and an empty variable is
+    /// as good as none.
+    ///
+    /// `--help`, `--version`, and what can't be read end the process, the latter with a sentence on standard error and
+    /// status 2. The error says which settings contradict each other.
+    pub fn of_process() -> Result<Config, StartError> {
+        let arguments = with_negative_values(std::env::args_os());
+        let matches = read(&arguments).unwrap_or_else(|error| printable(error).exit());
+        let config = Config::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        match config.check() {
+            Err(StartError::Setting(what)) => {
+                let variables = variables_that_set(&matches, &what);
+                Err(StartError::Setting(what + &variables))
+            }
+            other => other.map(|()| config),
+        }
+    }
+
     /// Checks what one setting alone can't tell.
     pub fn check(&self) -> Result<(), StartError> {
         let wrong = |what: &str| Err(StartError::Setting(what.to_owned()));
@@ -209,6 +234,121 @@ impl Config {
     pub fn max_frame_before_login(&self) -> usize {
         self.max_frame.min(MAX_FRAME_BEFORE_LOGIN)
     }
+}
+
+/// Joins each negative number to the option before it, whose value it must be: no option looks like one. Otherwise
+/// `-2s` would be told as an unknown option.
+fn with_negative_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let after_hyphen = argument.to_str().and_then(|text| text.strip_prefix('-'));
+        let is_negative =
+            after_hyphen.is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit()));
+        match joined.last_mut() {
+            Some(option) if is_negative && is_option_without_value(option) => {
+                option.push("=");
+                option.push(argument);
+            }
+            _ => joined.push(argument),
+        }
+    }
+    joined
+}
+
+fn is_option_without_value(argument: &OsStr) -> bool {
+    let name = argument.to_str().and_then(|text| text.strip_prefix("--"));
+    name.is_some_and(|name| !name.is_empty() && !name.contains('='))
+}
+
+/// Reads the arguments, and the variables for what they don't say.
+fn read(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let with_variables = |is_wanted: &dyn Fn(&Arg) -> bool| {
+        Config::command()
+            .mut_args(|arg| match is_wanted(&arg) {
+                true => arg,
+                false => arg.env(None::<&'static str>),
+            })
+            .try_get_matches_from(arguments)
+    };
+    // An error is told as the argument's only if the variables have no part in it. The help tells of all of them.
+    if let Err(error) = with_variables(&|_| false) {
+        return match error.kind() {
+            ErrorKind::DisplayHelp => with_variables(&|_| true),
+            _ => Err(error),
+        };
+    }
+    with_variables(&is_set).map_err(|error| {
+        let command = Config::command();
+        let mut variables = command.get_arguments().filter(|arg| is_set(arg));
+        variables
+            .find_map(|variable| {
+                let alone = with_variables(&|arg: &Arg| arg.get_id() == variable.get_id());
+                alone.err().map(|error| of_variable(variable, error))
+            })
+            .unwrap_or(error)
+    })
+}
+
+/// Whether the variable of this setting is there, and not empty.
+fn is_set(arg: &Arg) -> bool {
+    let value = arg.get_env().and_then(std::env::var_os);
+    value.is_some_and(|value| !value.is_empty())
+}
+
+/// Makes an error say that the variable of `arg` is what is wrong.
+fn of_variable(arg: &Arg, mut error: clap::Error) -> clap::Error {
+    let variable = arg.get_env().unwrap_or_default().to_string_lossy();
+    let name = format!("{variable} (--{})", arg.get_long().unwrap_or_default());
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        let what = format!("the value of {name} is not UTF-8\n");
+        return clap::Error::raw(ErrorKind::InvalidUtf8, what);
+    }
+    error.insert(ContextKind::InvalidArg, ContextValue::String(name));
+    error
+}
+
+/// Makes what an error quotes fit to be seen.
+fn printable(mut error: clap::Error) -> clap::Error {
+    let quoted: Vec<(ContextKind, String)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, Printable(text).to_string())),
+            _ => None,
+        })
+        .collect();
+    for (kind, text) in quoted {
+        error.insert(kind, ContextValue::String(text));
+    }
+    error
+}
+
+/// What to add to a sentence about settings, if it names any that come from variables.
+fn variables_that_set(matches: &ArgMatches, sentence: &str) -> String {
+    let command = Config::command();
+    let is_meant = |arg: &&Arg| {
+        let option = format!("--{}", arg.get_long().unwrap_or_default());
+        let is_from_variable =
+            matches.value_source(arg.get_id().as_str()) == Some(ValueSource::EnvVariable);
+        is_from_variable && sentence.split_whitespace().any(|word| word == option)
+    };
+    let variables: Vec<String> = command
+        .get_arguments()
+        .filter(is_meant)
+        .filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned()))
+        .collect();
+    match variables.is_empty() {
+        true => String::new(),
+        false => format!("; the environment sets {}", variables.join(" and ")),
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "a time looks like 15s, 500ms or 1m30s")
+}
+
+fn whole_number<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse()
+        .map_err(|_| "a whole number, 0 or more, is needed")
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {

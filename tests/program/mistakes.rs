@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::accounts::line_for;
 use crate::certificate::{issue, key_on, own_pair, pem_of};
-use crate::process::{Chatd, chatd, refused};
+use crate::process::{Chatd, Process, chatd, refused};
 
 /// Checks that a start with these arguments ends with one line, which holds all of `words`.
 #[track_caller]
@@ -267,6 +267,12 @@ fn settings_that_contradict_each_other_are_named() {
     }
 }
 
+/// The variable that sets what this flag sets.
+fn variable_of(flag: &str) -> String {
+    let name = flag.trim_start_matches('-').to_uppercase();
+    format!("CHATD_{}", name.replace('-', "_"))
+}
+
 #[test]
 fn a_value_that_makes_no_sense_is_named_with_its_flag() {
     let folder = tempfile::tempdir().unwrap();
@@ -280,7 +286,7 @@ fn a_value_that_makes_no_sense_is_named_with_its_flag() {
         ("--heartbeat", "soon"),
         ("--dead-after", "-1s"),
         ("--handshake-timeout", "10 apples"),
-        ("--login-timeout", ""),
+        ("--login-timeout", "-2h"),
         ("--max-frame", "lots"),
         ("--max-frame", "99999999999999999999"),
         ("--max-backlog", "1 parsec"),
@@ -294,18 +300,18 @@ fn a_value_that_makes_no_sense_is_named_with_its_flag() {
         ("--max-registrations", "none"),
         ("--max-login-failures", "0"),
     ] {
-        let variable = flag
-            .trim_start_matches('-')
-            .to_uppercase()
-            .replace('-', "_");
+        let variable = variable_of(flag);
         let mut by_flag = chatd(folder.path());
         by_flag.arg(format!("{flag}={value}"));
         let mut by_variable = chatd(folder.path());
-        by_variable.env(format!("CHATD_{variable}"), value);
-        for command in [by_flag, by_variable] {
+        by_variable.env(&variable, value);
+        let mut apart = chatd(folder.path());
+        apart.args([flag, value]);
+        for (command, named) in [(by_flag, flag), (by_variable, &variable), (apart, flag)] {
             let complaint = refused(command);
             let first = complaint.lines().next().unwrap();
             assert!(first.contains(flag), "{flag}={value}: {complaint}");
+            assert!(first.contains(named), "{flag}={value}: {complaint}");
         }
     }
     for unknown in ["--frobnicate", "stray"] {
@@ -313,5 +319,91 @@ fn a_value_that_makes_no_sense_is_named_with_its_flag() {
         command.arg(unknown);
         let complaint = refused(command);
         assert!(complaint.lines().next().unwrap().contains(unknown));
+    }
+}
+
+#[test]
+fn a_setting_of_the_environment_that_contradicts_others_is_named_as_its_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flag, value) in [
+        ("--heartbeat", "1ms"),
+        ("--dead-after", "1day"),
+        ("--max-frame", "1GiB"),
+        ("--max-backlog", "1KiB"),
+        ("--tls-key", "some.pem"),
+    ] {
+        let mut command = chatd(folder.path());
+        command.env(variable_of(flag), value);
+        let complaint = refused(command);
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+        for word in [flag, &variable_of(flag)] {
+            assert!(complaint.contains(word), "no {word} in: {complaint}");
+        }
+        // By the flag it is the flag's fault alone.
+        let mut command = chatd(folder.path());
+        command.env("CHATD_PORT", "0").args([flag, value]);
+        let complaint = refused(command);
+        assert!(complaint.contains(flag) && !complaint.contains(&variable_of(flag)));
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_in_a_bad_value_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    for (value, shown) in [
+        ("4004\u{200b}", "4004\\u{200b}"),
+        ("\u{feff}4004", "\\u{feff}4004"),
+        ("4004\u{a0}", "4004\\u{a0}"),
+        ("4004\r", "4004\\r"),
+        ("\u{1b}[2J", "\\u{1b}[2J"),
+        ("\u{202e}4004", "\\u{202e}4004"),
+        ("4004\nchatd is running", "4004\\nchatd is running"),
+    ] {
+        let mut by_flag = chatd(folder.path());
+        by_flag.args(["--port", value]);
+        let mut by_variable = chatd(folder.path());
+        by_variable.env("CHATD_PORT", value);
+        let mut unknown = chatd(folder.path());
+        unknown.arg(format!("--{value}"));
+        for command in [by_flag, by_variable, unknown] {
+            let complaint = refused(command);
+            let first = complaint.lines().next().unwrap();
+            assert!(first.contains(shown), "{complaint:?}");
+            let is_harmful = |character: char| character.is_control() && character != '\n';
+            assert!(!complaint.contains(is_harmful), "{complaint:?}");
+        }
+    }
+    let file = format!("{}\u{1b}[2J", file(&folder, "file", ""));
+    fs::write(&file, "").unwrap();
+    expect_line(folder.path(), &["--data-dir", &file], &["file\\u{1b}[2J"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_text_is_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    for variable in ["CHATD_PORT", "CHATD_HEARTBEAT", "CHATD_NO_TLS"] {
+        let mut command = chatd(folder.path());
+        command.env(variable, std::ffi::OsStr::from_bytes(b"\xff"));
+        let complaint = refused(command);
+        assert!(complaint.contains(variable), "{complaint}");
+    }
+}
+
+#[test]
+fn a_setting_that_is_wrong_has_a_status_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for (argument, status) in [
+        ("--port=x", 2),
+        ("--frobnicate", 2),
+        ("--heartbeat=1ms", 2),
+        ("--tls-key=some.pem", 2),
+        ("--bind=203.0.113.77", 1),
+    ] {
+        let mut command = chatd(folder.path());
+        command.arg(argument);
+        let mut process = Process::start(command);
+        assert_eq!(process.wait().code(), Some(status), "{argument}");
     }
 }

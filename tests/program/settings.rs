@@ -124,6 +124,25 @@ fn a_variable_sets_what_its_flag_sets_and_the_flag_wins() {
 }
 
 #[test]
+fn an_empty_variable_is_as_good_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = chatd(folder.path());
+    command.args(["--bind=127.0.0.1", "--port=0", "--tls-port=0"]);
+    for (flag, ..) in FLAGS {
+        command.env(
+            format!("CHATD_{}", flag.to_uppercase().replace('-', "_")),
+            "",
+        );
+    }
+    command.current_dir(folder.path());
+    let server = Chatd::start(command);
+    server.guest("Anna").log_out();
+    assert_eq!(server.addresses("TLS").len(), 1);
+    assert!(folder.path().join("chatd-data").is_dir());
+    server.stop();
+}
+
+#[test]
 fn a_switch_has_a_variable_that_can_say_no() {
     let folder = tempfile::tempdir().unwrap();
     for (value, flag, has_tls) in [
