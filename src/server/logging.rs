@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use log::LevelFilter;
 
 use crate::printable::Printable;
 use crate::sync::Arc;
@@ -20,7 +21,14 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// Lines that may wait to be written.
 const CAPACITY: usize = 1024;
 
-/// Sends the log to standard error, at level `info` unless the environment variable `RUST_LOG` says otherwise.
+/// The crate's name, with which the targets of all its log lines begin.
+const OWN_TARGET: &str = env!("CARGO_PKG_NAME");
+
+/// The level, unless the environment says otherwise.
+const DEFAULT_FILTER: &str = "info";
+
+/// Sends the log to standard error, at level `info` unless the environment variable `RUST_LOG` says otherwise; a line
+/// tells of one that says nothing of this program.
 /// Panics are logged too. A second call does nothing.
 ///
 /// The error says that there is no thread to be had.
@@ -34,8 +42,14 @@ pub fn start() -> io::Result<LogEnd> {
     thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || write_lines(&lines, &lost, &TimeZone::system(), &mut io::stderr()))?;
-    let environment = env_logger::Env::default().default_filter_or("info");
-    let started = env_logger::Builder::from_env(environment)
+    let filter = std::env::var(env_logger::DEFAULT_FILTER_ENV).ok();
+    let (usable, useless) = match &filter {
+        Some(filter) if !is_filter(filter) => (DEFAULT_FILTER, Some(filter)),
+        Some(filter) => (filter.as_str(), None),
+        None => (DEFAULT_FILTER, None),
+    };
+    let started = env_logger::Builder::new()
+        .parse_filters(usable)
         .target(env_logger::Target::Pipe(Box::new(queue)))
         .format(|line, record| {
             let text = record.args().to_string();
@@ -44,8 +58,34 @@ pub fn start() -> io::Result<LogEnd> {
         .try_init();
     if started.is_ok() {
         std::panic::set_hook(Box::new(|panic| log::error!("internal error: {panic}")));
+        if let Some(filter) = useless {
+            log::warn!(
+                "{}={} sets no level of the log, so it is {DEFAULT_FILTER}; set it to error, warn, info, debug, trace or off",
+                env_logger::DEFAULT_FILTER_ENV,
+                Printable(filter)
+            );
+        }
     }
     Ok(LogEnd { sender })
+}
+
+/// Whether this filter sets a level for this program. env_logger takes a word that is no level (`warning`) for the
+/// name of a program that shall log all, and logs nothing of any other.
+fn is_filter(filter: &str) -> bool {
+    let levels = filter.split('/').next().unwrap_or_default();
+    let parts = levels.split(',').map(str::trim);
+    let mut is_about_this_program = false;
+    for part in parts.filter(|part| !part.is_empty()) {
+        let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+        let target = match part.split_once('=') {
+            None if is_level(part) => "",
+            None => part,
+            Some((target, level)) if level.trim().is_empty() || is_level(level) => target,
+            Some(_) => return false,
+        };
+        is_about_this_program |= OWN_TARGET.starts_with(target) || target.starts_with(OWN_TARGET);
+    }
+    is_about_this_program
 }
 
 /// What goes through the channel.
@@ -146,6 +186,39 @@ fn write_lines(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_one_if_it_sets_a_level_for_this_program() {
+        for filter in [
+            "warn",
+            "WARN",
+            " off ",
+            "chatd",
+            "chatd=debug",
+            "chatd=",
+            "chatd::server=trace",
+            "hyper,info",
+            "hyper=debug,chatd=warn",
+            "info/came",
+        ] {
+            assert!(is_filter(filter), "{filter:?}");
+        }
+        for filter in [
+            "",
+            " ",
+            ",",
+            "warning",
+            "4",
+            "hyper",
+            "hyper=debug",
+            "chatd=warning",
+            "info,chatd=warning",
+            "chatd=info=debug",
+            "/came",
+        ] {
+            assert!(!is_filter(filter), "{filter:?}");
+        }
+    }
 
     #[test]
     fn lines_that_find_the_channel_full_are_counted_not_waited_for() {

@@ -24,6 +24,33 @@ fn the_log_begins_with_the_start() {
 }
 
 #[test]
+fn a_level_that_there_is_not_is_told_and_the_log_is_as_without_it() {
+    for (level, is_known) in [
+        ("warning", false),
+        ("", false),
+        ("chatd=loud", false),
+        ("\u{1b}[2J", false),
+        ("info", true),
+        ("chatd=debug", true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = chatd(folder.path());
+        command.env("RUST_LOG", level);
+        let server = Chatd::start(command);
+        server.guest("Anna").log_out();
+        let log = server.stop();
+        assert!(log.contains("Anna came"), "{level:?}:\n{log}");
+        let told: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("RUST_LOG"))
+            .collect();
+        assert_eq!(told.len(), usize::from(!is_known), "{level:?}:\n{log}");
+        assert!(told.iter().all(|line| line.contains(" WARN ")), "{log}");
+        expect_harmless(&log);
+    }
+}
+
+#[test]
 fn who_comes_and_who_goes_and_why_is_logged() {
     type Leave = fn(Client);
     let ways_to_leave: [(&str, &str, Leave); 6] = [
