@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::config::Config;
 use super::error::StartError;
-use super::permits::MAX_REJECTION_THREADS;
+use super::permits::{MAX_REJECTION_THREADS, MIN_REJECTION_THREADS, rejection_threads};
 
 /// Descriptors that are not connections: standard streams, listeners, files, and some to spare.
 #[cfg(unix)]
-const OTHER_DESCRIPTORS: u64 = 64;
+const OTHER_DESCRIPTORS: u64 = 32;
 
 /// The longest notice of a login (30), in bytes.
 const NOTICE: usize = 110;
@@ -51,25 +51,23 @@ pub(super) fn fit(config: &mut Config) -> Result<(), StartError> {
 ///
 /// Past its memory mappings a process does not fail to start a thread, it aborts; so this is asked at the start.
 pub fn fewer_than(wanted: usize) -> Option<(usize, String)> {
+    let clients = (wanted + rejection_threads(wanted)) as u64;
     let wanted = wanted as u64;
-    let rejections = MAX_REJECTION_THREADS as u64;
     let mut fits: Vec<(u64, String)> = Vec::new();
 
     #[cfg(unix)]
     {
-        let needed = wanted + rejections + OTHER_DESCRIPTORS;
+        let needed = clients + OTHER_DESCRIPTORS;
         let available = rlimit::increase_nofile_limit(needed).unwrap_or(u64::MAX);
         let advice = format!(
             "allow the process {needed} open files (ulimit -n, or LimitNOFILE for a service)"
         );
-        fits.push((
-            available.saturating_sub(rejections + OTHER_DESCRIPTORS),
-            advice,
-        ));
+        let fit = connections_among(available.saturating_sub(OTHER_DESCRIPTORS));
+        fits.push((fit, advice));
     }
 
-    let threads = wanted + rejections + OTHER_THREADS;
-    let for_threads = |available: u64| available.saturating_sub(rejections + OTHER_THREADS);
+    let threads = clients + OTHER_THREADS;
+    let for_threads = |available: u64| connections_among(available.saturating_sub(OTHER_THREADS));
     if let Some(available) = number_in(Path::new("/proc/sys/kernel/threads-max")) {
         fits.push((
             for_threads(available),
@@ -83,12 +81,11 @@ pub fn fewer_than(wanted: usize) -> Option<(usize, String)> {
     #[cfg(target_os = "linux")]
     if let Ok((soft, _)) = rlimit::Resource::NPROC.get() {
         let advice = format!("allow the user {threads} processes (ulimit -u)");
-        fits.push((soft.saturating_sub(rejections + OTHER_THREADS), advice));
+        fits.push((for_threads(soft), advice));
     }
     if let Some(available) = number_in(Path::new("/proc/sys/vm/max_map_count")) {
-        let mappings = (wanted + rejections) * MAPPINGS_PER_THREAD + OTHER_MAPPINGS;
-        let fit = (available.saturating_sub(OTHER_MAPPINGS) / MAPPINGS_PER_THREAD)
-            .saturating_sub(rejections);
+        let mappings = clients * MAPPINGS_PER_THREAD + OTHER_MAPPINGS;
+        let fit = connections_among(available.saturating_sub(OTHER_MAPPINGS) / MAPPINGS_PER_THREAD);
         fits.push((fit, format!("set vm.max_map_count to {mappings}")));
     }
 
@@ -102,6 +99,15 @@ pub fn fewer_than(wanted: usize) -> Option<(usize, String)> {
         .map(|(_, advice)| advice)
         .collect();
     Some((fewest as usize, advice.join("; ")))
+}
+
+/// How many connections a server for so many clients can have, if it shall reject others beside them, each with a
+/// [thread](rejection_threads) of its own.
+fn connections_among(clients: u64) -> u64 {
+    let rejected = clients
+        .div_ceil(2)
+        .clamp(MIN_REJECTION_THREADS as u64, MAX_REJECTION_THREADS as u64);
+    clients.saturating_sub(rejected)
 }
 
 /// How many threads the control groups of this process allow, the nearest or any above it (cgroups(7)).
@@ -119,4 +125,22 @@ fn control_group_limit() -> Option<u64> {
 /// The number that a file of the kernel's holds, if there is such a file, and a number in it.
 fn number_in(file: &Path) -> Option<u64> {
     std::fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_connections_are_taken_as_leave_room_for_those_that_are_rejected() {
+        for clients in 0..200 {
+            let needed = |connections: usize| (connections + rejection_threads(connections)) as u64;
+            let connections = connections_among(clients) as usize;
+            assert!(
+                connections == 0 || needed(connections) <= clients,
+                "{clients}"
+            );
+            assert!(needed(connections + 1) > clients, "{clients}");
+        }
+    }
 }

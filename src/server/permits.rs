@@ -5,8 +5,16 @@ use std::net::IpAddr;
 
 use crate::sync::{Arc, Condvar, Instant, Mutex};
 
-/// Rejected clients that are told why by a thread of their own, at the same time. Any more are told without one.
+/// Rejected clients that may be told why by a thread of their own, at the same time, on any server.
+pub(crate) const MIN_REJECTION_THREADS: usize = 4;
+
+/// The same, on a server for many. Any more are told without one.
 pub(crate) const MAX_REJECTION_THREADS: usize = 32;
+
+/// The same, on a server for so many connections: it shall not need much more for those that it rejects.
+pub(crate) fn rejection_threads(max_connections: usize) -> usize {
+    max_connections.clamp(MIN_REJECTION_THREADS, MAX_REJECTION_THREADS)
+}
 
 /// The permits for connections. The thread of each connection holds one to its end.
 #[derive(Debug)]
@@ -77,10 +85,10 @@ impl Permits {
         Ok(self.permit(Kind::Connection(address)))
     }
 
-    /// Takes one of the [few](MAX_REJECTION_THREADS) permits for clients that are only told why they are rejected.
+    /// Takes one of the [few](rejection_threads) permits for clients that are only told why they are rejected.
     pub(crate) fn acquire_for_rejection(self: &Arc<Self>) -> Option<Permit> {
         let mut taken = self.taken.lock();
-        if taken.rejections >= MAX_REJECTION_THREADS {
+        if taken.rejections >= rejection_threads(self.max_connections) {
             return None;
         }
         taken.rejections += 1;

@@ -15,22 +15,47 @@ fn a_limit_that_the_machine_cannot_hold_is_named_and_kept() {
     let fits: usize = numbers.find_map(|number| number.parse().ok()).unwrap();
     assert!((1..112).contains(&fits), "{line}");
 
-    let mut guests: Vec<_> = (0..fits)
+    expect_to_hold(server, fits);
+}
+
+/// Checks that a server takes so many guests, lets one of them register then, and tells all others why not.
+#[track_caller]
+fn expect_to_hold(server: Chatd, fits: usize) {
+    let mut guests: Vec<_> = (1..fits)
         .map(|number| server.guest(&format!("Guest{number}")))
         .collect();
+    let mut last = server.connect();
+    last.expect_nothing();
     for way in Way::ALL {
         let mut refused = server.connect_as(way);
         refused.send_text(r#"{"Command":"01","Name":"Late"}"#);
         let why = refused.expect_notice();
-        assert!(why.contains(&fits.to_string()), "{why}");
+        assert!(why.contains(&format!(" {fits} ")), "{why}");
         refused.expect_end();
     }
+    // As many as are told why in their own framing, and more, none of which says what that is.
+    let silent: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    last.register("Registered", "secret");
+    guests.push(last);
     for guest in &mut guests {
         guest.send_text("{}");
         while guest.receive()["Command"] != "10" {}
     }
-    drop(guests);
+    drop((guests, silent));
     server.stop();
+}
+
+#[test]
+fn a_limit_that_is_set_lower_suits_a_machine_that_can_hold_no_more() {
+    for (descriptors, connections) in [(64, 10), (48, 8), (40, 4), (37, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let preparation = format!("ulimit -n {descriptors}");
+        let mut command = chatd_after(&preparation, folder.path());
+        command.args(["--max-connections", &connections.to_string()]);
+        let server = Chatd::start(command);
+        assert!(!server.process.err.so_far().contains("--max-connections"));
+        expect_to_hold(server, connections);
+    }
 }
 
 #[test]
