@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::flow_control::SpeakingTurn;
 use super::moderation::ModeratorAction;
 use super::session::Session;
-use super::flow_control::SpeakingTurn;
 use crate::storage::accounts::Account;
 use crate::sync::Arc;
 use crate::sync::channel::Sender;

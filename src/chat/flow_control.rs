@@ -306,8 +306,7 @@ impl Rates {
         for listener in listeners {
             self.sent.insert(listener.connection, listener.sent);
             if let Some(sent) = before.get(&listener.connection) {
-                self.rates
-                    .insert(listener.connection, listener.sent - sent);
+                self.rates.insert(listener.connection, listener.sent - sent);
             }
         }
     }

@@ -10,7 +10,6 @@ mod room_moderation;
 pub mod roster;
 pub mod session;
 
-
 pub use event::Event;
 pub use fan_out::EventQueue;
 pub use room::Room;

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::event::Event;
+use super::flow_control::SpeakingTurn;
 use super::moderation::{LOCKED, MUTED, Rules};
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
-use super::flow_control::SpeakingTurn;
 use crate::storage::accounts::{Account, Accounts, GuestClaim, WRONG_PASSWORD};
 use crate::storage::bans::{BANNED, Bans};
 use crate::sync::Arc;

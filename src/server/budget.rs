@@ -218,7 +218,8 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_forgotten_when_their_budgets_are_full_and_unused_ones_when_they_are_too_many() {
+    fn addresses_are_forgotten_when_their_budgets_are_full_and_unused_ones_when_they_are_too_many()
+    {
         let config = Config {
             byte_rate: 1,
             byte_burst: 1,

@@ -2,9 +2,19 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::storage::{AccountsError, BansError, CertificateError, DataDirError};
+
+/// The last port that needs privileges on Unix.
+const LAST_PRIVILEGED_PORT: u16 = 1023;
+
+/// Why another port may be forbidden.
+#[cfg(windows)]
+const RESERVED_PORTS: &str =
+    ", perhaps as one of those that Windows reserves (netsh int ipv4 show excludedportrange tcp)";
+#[cfg(not(windows))]
+const RESERVED_PORTS: &str = ", perhaps by a policy such as SELinux";
 
 /// Why the server can't start. Each says, in a line, what is wrong and what to do.
 #[derive(Debug)]
@@ -13,6 +23,8 @@ pub enum StartError {
     Setting(String),
     /// An address can't be listened on; the text is the flag that chose its port.
     Listen(SocketAddr, &'static str, io::Error),
+    /// An address to listen on that this machine lacks; the others are those it has.
+    NoSuchAddress(IpAddr, Vec<IpAddr>),
     /// The data folder can't be used.
     DataDir(DataDirError),
     /// The accounts can't be read.
@@ -38,16 +50,16 @@ impl fmt::Display for StartError {
                         f,
                         "another program, perhaps another chatd, uses this port; stop it or choose another port with {flag}"
                     ),
+                    io::ErrorKind::PermissionDenied if is_privileged(address.port()) => {
+                        write!(
+                            f,
+                            "the system does not permit it; choose a port above {LAST_PRIVILEGED_PORT} with {flag}"
+                        )
+                    }
                     io::ErrorKind::PermissionDenied => {
                         write!(
                             f,
-                            "the system does not permit it; choose a port above 1023 with {flag}"
-                        )
-                    }
-                    io::ErrorKind::AddrNotAvailable => {
-                        write!(
-                            f,
-                            "this machine has no such address; choose another with --bind"
+                            "the system keeps this port from chatd{RESERVED_PORTS}; choose another port with {flag}"
                         )
                     }
                     _ => write!(
@@ -55,6 +67,14 @@ impl fmt::Display for StartError {
                         "{error}; choose another address with --bind or another port with {flag}"
                     ),
                 }
+            }
+            StartError::NoSuchAddress(address, own) => {
+                let own: Vec<String> = own.iter().map(IpAddr::to_string).collect();
+                write!(
+                    f,
+                    "cannot listen on {address}: this machine has no such address, but {}; choose one of these with --bind, or leave --bind out",
+                    own.join(", ")
+                )
             }
             StartError::DataDir(error @ DataDirError::Io(_, cause)) => {
                 write!(f, "{error}; {}", advice(cause))
@@ -107,6 +127,11 @@ fn advice(error: &io::Error) -> &'static str {
     } else {
         "choose another data folder with --data-dir"
     }
+}
+
+/// Whether a port is forbidden to whom has no privileges. Windows has no such ports.
+fn is_privileged(port: u16) -> bool {
+    cfg!(not(windows)) && port <= LAST_PRIVILEGED_PORT
 }
 
 impl std::error::Error for StartError {}
@@ -173,6 +198,19 @@ mod tests {
             assert!(sentence.contains("/data/file"), "{sentence}");
             assert!(sentence.contains("--data-dir"), "{sentence}");
             assert!(!sentence.contains("--no-tls"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_forbidden_port_is_told_as_what_it_is() {
+        for (port, is_privileged) in [(80, true), (1023, true), (1024, false), (4004, false)] {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let error = io::ErrorKind::PermissionDenied.into();
+            let text = StartError::Listen(address, "--port", error).to_string();
+            assert!(text.contains(&format!("127.0.0.1:{port}: ")), "{text}");
+            assert!(text.ends_with(" with --port"), "{text}");
+            let is_privileged = is_privileged && cfg!(not(windows));
+            assert_eq!(text.contains("above 1023"), is_privileged, "{text}");
         }
     }
 }

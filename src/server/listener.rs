@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use super::addresses::own_addresses;
 use super::config::Config;
 use super::error::StartError;
 use super::rejection::Rejection;
@@ -84,7 +85,17 @@ impl Listener {
             };
             return Ok(vec![both?]);
         }
-        config.bind.iter().map(|address| open(*address)).collect()
+        let open_or_tell_which = |address: &IpAddr| {
+            open(*address).map_err(|error| match error {
+                StartError::Listen(_, _, error)
+                    if error.kind() == io::ErrorKind::AddrNotAvailable =>
+                {
+                    StartError::NoSuchAddress(*address, own_addresses())
+                }
+                other => other,
+            })
+        };
+        config.bind.iter().map(open_or_tell_which).collect()
     }
 
     /// Where it listens, if it speaks TLS or doesn't, as asked.

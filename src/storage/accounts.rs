@@ -363,7 +363,11 @@ mod tests {
         let accounts = Accounts::open(&path, true).unwrap();
         accounts.register("Anna", "pass", 1, ORIGIN).unwrap();
         accounts.close();
-        assert!(accounts.verify(&NameKey::new("Anna"), "pass", ORIGIN).is_err());
+        assert!(
+            accounts
+                .verify(&NameKey::new("Anna"), "pass", ORIGIN)
+                .is_err()
+        );
         assert!(accounts.register("Bobby", "pass", 1, ORIGIN).is_err());
         assert!(!accounts.contains(&NameKey::new("Bobby")));
     }

@@ -1,7 +1,7 @@
 //! Mistakes: each gets a line that names the flag or the file, and an exit status that is not 0.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 
 use openssl::nid::Nid;
@@ -51,13 +51,23 @@ fn a_port_that_is_in_use_is_named_with_its_flag() {
 }
 
 #[test]
-fn an_address_that_the_machine_does_not_have_is_named() {
+fn an_address_that_the_machine_does_not_have_is_named_with_those_that_it_has() {
     let folder = tempfile::tempdir().unwrap();
-    expect_line(
-        folder.path(),
-        &["--bind", "203.0.113.77"],
-        &["--bind", "203.0.113.77"],
-    );
+    let interfaces = if_addrs::get_if_addrs().unwrap().into_iter();
+    let own = interfaces.map(|interface| interface.ip());
+    let usable = own.filter(|address| match address {
+        IpAddr::V4(v4) => !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+    });
+    let mut words: Vec<String> = usable.map(|address| address.to_string()).collect();
+    words.extend(["--bind", "203.0.113.77"].map(str::to_owned));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    for arguments in [
+        &["--bind", "203.0.113.77"][..],
+        &["--bind", "127.0.0.1", "--bind", "203.0.113.77"],
+    ] {
+        expect_line(folder.path(), arguments, &words);
+    }
 }
 
 #[test]
