@@ -67,8 +67,15 @@ impl Budget {
         self.0.lock().commands.take(1.0, Instant::now())
     }
 
-    /// Takes bytes that came, and says how long to wait before anything is made of them.
-    pub(super) fn take_bytes(&self, count: u64) -> Duration {
+    /// Takes bytes that came, unless too many came before. The error is how long to wait then until it is worth trying
+    /// again.
+    pub(super) fn take_bytes(&self, count: u64) -> Result<(), Duration> {
+        let (count, now) = (count as f64, Instant::now());
+        self.0.lock().bytes.take_unless_in_debt(count, now)
+    }
+
+    /// Takes bytes that came and that nothing is made of, and says how long to wait before more is read.
+    pub(super) fn take_scrap(&self, count: u64) -> Duration {
         self.0.lock().bytes.take(count as f64, Instant::now())
     }
 
@@ -169,16 +176,17 @@ mod tests {
     fn what_one_connection_used_up_the_next_of_its_address_lacks() {
         let (budgets, config) = (Budgets::new(), Config::default());
         let first = budgets.of(address(1), &config);
-        assert_eq!(first.take_bytes(config.byte_burst as u64), Duration::ZERO);
+        let burst = config.byte_burst as u64;
+        assert_eq!(first.take_bytes(burst + 1000), Ok(()));
         for _ in 0..config.burst {
             assert_eq!(first.take_command(), Duration::ZERO);
         }
         drop(first);
         let second = budgets.of(address(1), &config);
-        assert!(second.take_bytes(config.byte_rate as u64) > Duration::from_millis(500));
+        assert!(second.take_bytes(1).is_err());
         assert!(second.take_command() > Duration::ZERO);
         let other = budgets.of(address(2), &config);
-        assert_eq!(other.take_bytes(1), Duration::ZERO);
+        assert_eq!(other.take_bytes(1), Ok(()));
     }
 
     #[test]
@@ -186,8 +194,8 @@ mod tests {
         let (budgets, config) = (Budgets::new(), Config::default());
         let own = |number| Origin::new([127, 0, 0, 1].into(), number);
         let first = budgets.of(own(1), &config);
-        assert!(first.take_bytes(2 * config.byte_burst as u64) > Duration::ZERO);
-        assert_eq!(budgets.of(own(2), &config).take_bytes(1), Duration::ZERO);
+        assert!(first.take_scrap(2 * config.byte_burst as u64) > Duration::ZERO);
+        assert_eq!(budgets.of(own(2), &config).take_bytes(1), Ok(()));
         assert!(budgets.by_address.lock().is_empty());
     }
 
@@ -230,14 +238,14 @@ mod tests {
             ..Budgets::new()
         };
         let used = budgets.of(address(1), &config);
-        budgets.of(address(2), &config).take_bytes(1000);
+        budgets.of(address(2), &config).take_scrap(1000);
         for last in 3..10 {
             budgets.of(address(last), &config);
         }
-        let owes = |last| budgets.of(address(last), &config).take_bytes(0) > Duration::ZERO;
+        let owes = |last| budgets.of(address(last), &config).take_bytes(0).is_err();
         assert!(owes(2));
         for last in 10..20 {
-            budgets.of(address(last), &config).take_bytes(1000);
+            budgets.of(address(last), &config).take_scrap(1000);
         }
         assert!(budgets.by_address.lock().len() <= 3);
         assert!(Arc::ptr_eq(&used, &budgets.of(address(1), &config)));

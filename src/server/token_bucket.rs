@@ -52,6 +52,18 @@ impl TokenBucket {
         Err(wait - patience)
     }
 
+    /// Takes `count` tokens, whether they are there or not, unless there is a debt already. The error is the time until
+    /// that is paid.
+    pub(super) fn take_unless_in_debt(&mut self, count: f64, now: Instant) -> Result<(), Duration> {
+        match self.take(0.0, now) {
+            Duration::ZERO => {
+                self.take(count, now);
+                Ok(())
+            }
+            wait => Err(wait),
+        }
+    }
+
     /// Gives back one token that was taken.
     pub(super) fn give_back(&mut self) {
         self.tokens = (self.tokens + 1.0).min(self.burst);
@@ -99,6 +111,20 @@ mod tests {
         let mut bucket = TokenBucket::new(100.0, 100.0, start);
         assert_eq!(bucket.take(300.0, start), 2 * SECOND);
         assert_eq!(bucket.take(0.0, start + 2 * SECOND), Duration::ZERO);
+    }
+
+    #[test]
+    fn who_is_in_debt_gets_nothing_until_it_is_paid() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(100.0, 100.0, start);
+        assert_eq!(bucket.take_unless_in_debt(300.0, start), Ok(()));
+        for _ in 0..2 {
+            let outcome = bucket.take_unless_in_debt(1.0, start);
+            assert_eq!(outcome, Err(2 * SECOND));
+        }
+        let later = start + 2 * SECOND;
+        assert_eq!(bucket.take_unless_in_debt(1.0, later), Ok(()));
+        assert!(bucket.take_unless_in_debt(1.0, later).is_err());
     }
 
     #[test]

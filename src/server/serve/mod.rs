@@ -14,7 +14,7 @@ use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
 use crate::transport::connection_reader::ConnectionReader;
-use crate::transport::{CloseCause, CloseReason, Connection};
+use crate::transport::{CloseCause, CloseReason, Connection, Origin};
 use crate::wire::{FrameError, FrameReader, Framing, Lines};
 
 /// How long a client that is rejected may take to show how it frames, before it is told why.
@@ -83,26 +83,34 @@ impl<'a> Handler<'a> {
     /// Reads and acts until there is a cause to end.
     fn serve(&mut self, frames: &mut FrameReader) -> Result<Infallible, CloseCause> {
         let config = &self.shared.config;
-        // To connect counts as a command, or a client could have as many handshakes as it likes.
         self.login_deadline = Instant::now() + config.login_timeout;
-        self.pause(self.budget.take_command())?;
+        if let Origin::Address(_) = self.connection.origin() {
+            // To connect counts as a command, or an address could have as many handshakes as it likes.
+            self.pause(self.budget.take_command())?;
+        }
         self.handshake(Instant::now() + config.handshake_timeout)?;
         self.login_deadline = Instant::now() + config.login_timeout;
         loop {
             self.receive(frames)?;
-            let wait = self.charge_bytes();
-            self.hold_back(wait)?;
+            self.pay_for_bytes()?;
             self.act_on_frames(frames)?;
             self.flush();
         }
     }
 
-    /// Takes the bytes that came from the budget, and says how long to wait until anything is made of them.
-    fn charge_bytes(&mut self) -> Duration {
+    /// Takes the bytes that came from the budget, and waits until that has room for them.
+    fn pay_for_bytes(&mut self) -> Result<(), CloseCause> {
+        let count = self.count_uncharged();
+        while let Err(wait) = self.budget.take_bytes(count) {
+            self.hold_back(wait)?;
+        }
+        self.check_open()
+    }
+
+    /// How many bytes have come that were not taken from the budget. They count as taken from here on.
+    fn count_uncharged(&mut self) -> u64 {
         let received = self.connection.received();
-        let wait = self.budget.take_bytes(received - self.charged);
-        self.charged = received;
-        wait
+        received - std::mem::replace(&mut self.charged, received)
     }
 
     /// Waits as long as the client's limits demand.
@@ -257,7 +265,10 @@ impl<'a> Handler<'a> {
         log::info!("{who} left ({cause}; {})", self.connection);
         self.connection.end(cause);
         let connection = Arc::clone(&self.connection);
-        connection.see_off(|| self.charge_bytes());
+        connection.see_off(|| {
+            let count = self.count_uncharged();
+            self.budget.take_scrap(count)
+        });
     }
 }
 
