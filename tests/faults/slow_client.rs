@@ -347,3 +347,59 @@ fn a_sender_who_logs_out_is_told_0_for_what_is_undecided_in_the_end() {
         witness.expect(left(FRIEND));
     }
 }
+
+#[test]
+fn a_room_that_most_cannot_keep_up_with_is_slowed_at_its_speakers() {
+    const READERS: usize = 5;
+    const MESSAGES: usize = 4000;
+    // The speaker could fill the backlogs, and all that a kernel holds, before the readers have read half of it.
+    let server = quiet_server(|config| {
+        (config.max_frame, config.max_backlog) = (16 << 10, 512 << 10);
+        (config.rate, config.byte_rate) = (0, 0);
+    });
+    let text = "x".repeat(4000);
+    let line = |number: usize| said("Speaker", &format!("{number} {text}"));
+    let mut readers: Vec<Client> = (0..READERS)
+        .map(|index| connect_narrow(&server, Way::ALL[index % Way::ALL.len()]))
+        .collect();
+    for (index, reader) in readers.iter_mut().enumerate() {
+        reader.log_in(&format!("Reader{index}"));
+    }
+    // One who never reads is in their way as little as in anybody's.
+    let mut sloth = connect_narrow(&server, Way::Plain);
+    sloth.log_in("Sloth");
+    let mut speaker = server.guest("Speaker");
+    let mut ear = speaker.socket().try_clone().unwrap();
+    thread::scope(|scope| {
+        for (index, reader) in readers.iter_mut().enumerate() {
+            let line = &line;
+            scope.spawn(move || {
+                let (mut number, mut leavers) = (0, Vec::new());
+                while leavers.len() < 2 {
+                    let message = receive_news(reader);
+                    if message["Command"] == "31" {
+                        leavers.push(message);
+                    } else if message["Command"] == "32" {
+                        expect_same(&message, &line(number));
+                        number += 1;
+                        // Slow, and steady: never more than what the socket holds is ahead of it.
+                        if number % 16 == index {
+                            thread::sleep(Duration::from_millis(10));
+                        }
+                    }
+                }
+                assert_eq!(number, MESSAGES);
+                assert_eq!(leavers, [left("Sloth"), left("Speaker")]);
+            });
+        }
+        // The speaker hears itself.
+        scope.spawn(move || {
+            let mut scrap = vec![0; 64 << 10];
+            while ear.read(&mut scrap).is_ok_and(|count| count > 0) {}
+        });
+        for number in 0..MESSAGES {
+            speaker.say(&format!("{number} {text}"));
+        }
+        speaker.half_close();
+    });
+}
