@@ -8,7 +8,7 @@ use crate::transport::Origin;
 
 /// How long a thread waits for its turn to hash. While it waits, it doesn't read from its client. A class of a few hundred
 /// that logs in at once fits on one processor.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(50);
 
 /// A gate for hashing: guessing passwords must never take all of the machine, nor keep others from logging in.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Default for HashingGate {
 }
 
 impl HashingGate {
-    /// Waits for a turn, thirty seconds at most. The addresses take turns. `None` says
+    /// Waits for a turn, fifty seconds at most. The addresses take turns. `None` says
     /// that there was none in that time, or that the gate is closed.
     pub(super) fn wait_for_turn(&self, origin: Origin) -> Option<HashingTurn> {
         self.0.wait_for_turn(&origin, 1, Instant::now() + PATIENCE)

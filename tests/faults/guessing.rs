@@ -203,3 +203,47 @@ fn many_guess_passwords_and_neither_the_chat_nor_an_honest_login_stops() {
     assert!(guessed <= bound, "p99 was {usual:?} and is {guessed:?}");
     expect_no_panics();
 }
+
+#[test]
+fn a_class_that_logs_in_with_passwords_within_a_second_all_gets_in() {
+    const CLASS: usize = 100;
+    // One account is registered, and its hash serves for all: registering takes as long as logging in.
+    let server = TestServer::calm();
+    server.connect().register("Pupil0", "secret1");
+    let folder = server.stop();
+    let path = folder.path().join("data/accounts.jsonl");
+    let line = std::fs::read_to_string(&path).unwrap();
+    let lines: String = (0..CLASS)
+        .map(|number| line.replace("Pupil0", &format!("Pupil{number}")))
+        .collect();
+    std::fs::write(&path, lines).unwrap();
+
+    let server = TestServer::in_folder(folder, |config| {
+        config.heartbeat = Duration::from_secs(3600)
+    });
+    let mut class: Vec<Client> = (0..CLASS)
+        .map(|number| server.connect_as(Way::ALL[number % Way::ALL.len()]))
+        .collect();
+    for (number, pupil) in class.iter_mut().enumerate() {
+        let name = format!("Pupil{number}");
+        pupil.send(&json!({"Command": "01", "Name": name, "Password": "secret1"}));
+    }
+    // On one processor this takes seconds, but all get their turn.
+    let (mut refused, deadline) = (Vec::new(), Instant::now() + 3 * PATIENCE);
+    for pupil in &mut class {
+        pupil
+            .socket()
+            .set_read_timeout(Some(deadline.saturating_duration_since(Instant::now())))
+            .unwrap();
+        let reply = pupil.expect_command("11");
+        if reply["Flag"] != 1 {
+            refused.push(reply);
+        }
+    }
+    assert!(
+        refused.is_empty(),
+        "{} refused: {}",
+        refused.len(),
+        refused[0]
+    );
+}
