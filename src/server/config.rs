@@ -125,23 +125,24 @@ pub struct Config {
     #[arg(long, env = "CHATD_MAX_FRAME", value_name = "SIZE", default_value = "64KiB", value_parser = parse_size)]
     pub max_frame: usize,
 
-    /// Commands a second from one connection; a faster one is read more slowly; 0 is no limit
+    /// Commands a second from one address; a faster one is read more slowly; 0 is no limit. On loopback each
+    /// connection is counted for itself
     #[arg(long, env = "CHATD_RATE", value_name = "COUNT", default_value_t = 50, value_parser = whole_number::<u64>)]
     pub rate: u64,
 
-    /// Commands that one connection may send at once after a rest
+    /// Commands that one address may send at once after a rest
     #[arg(long, env = "CHATD_BURST", value_name = "COUNT", default_value_t = 200, value_parser = whole_number::<u64>)]
     pub burst: u64,
 
-    /// Bytes a second from one connection; a faster one is read more slowly; 0 is no limit
+    /// Bytes a second from one address; a faster one is read more slowly; 0 is no limit
     #[arg(long, env = "CHATD_BYTE_RATE", value_name = "SIZE", default_value = "64KiB", value_parser = parse_size)]
     pub byte_rate: usize,
 
-    /// Bytes that one connection may send at once after a rest
+    /// Bytes that one address may send at once after a rest
     #[arg(long, env = "CHATD_BYTE_BURST", value_name = "SIZE", default_value = "256KiB", value_parser = parse_size)]
     pub byte_burst: usize,
 
-    /// Names that one connection may register; 0 is no limit
+    /// Names that one connection may register, and one address twenty times as many; 0 is no limit
     #[arg(
         long,
         env = "CHATD_MAX_REGISTRATIONS",
@@ -151,7 +152,7 @@ pub struct Config {
     )]
     pub max_registrations: usize,
 
-    /// Wrong passwords from one connection, after which it is closed
+    /// Wrong passwords from one connection, after which it is closed; one address may send twenty times as many
     #[arg(long, env = "CHATD_MAX_LOGIN_FAILURES", value_name = "COUNT", default_value_t = 5, value_parser = at_least_one)]
     pub max_login_failures: usize,
 

@@ -85,12 +85,14 @@ impl CloseReason {
     }
 
     /// What an error of the socket means, unless a deadline caused it. A host that vanished shows as a timeout
-    /// (TCP_USER_TIMEOUT), or as unreachable when a router or the machine's own address resolution noticed first.
+    /// (TCP_USER_TIMEOUT), or as unreachable when a router or the machine's own address resolution noticed first. A client
+    /// that closes and has not read all shows as a broken pipe to a thread that sends: its FIN came before its reset.
     pub fn of_error(error: &io::Error) -> CloseReason {
         match error.kind() {
             io::ErrorKind::TimedOut
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable => CloseReason::Unresponsive,
+            io::ErrorKind::BrokenPipe => CloseReason::ClosedByClient,
             _ => CloseReason::ConnectionLost,
         }
     }
@@ -114,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_cannot_be_reached_is_unresponsive_and_a_reset_is_a_loss() {
+    fn a_host_that_cannot_be_reached_is_unresponsive_and_a_reset_is_a_loss_unless_a_fin_came_before() {
         for (kind, reason) in [
             (io::ErrorKind::TimedOut, CloseReason::Unresponsive),
             (io::ErrorKind::HostUnreachable, CloseReason::Unresponsive),
             (io::ErrorKind::NetworkUnreachable, CloseReason::Unresponsive),
             (io::ErrorKind::ConnectionReset, CloseReason::ConnectionLost),
-            (io::ErrorKind::BrokenPipe, CloseReason::ConnectionLost),
+            (io::ErrorKind::BrokenPipe, CloseReason::ClosedByClient),
         ] {
             assert_eq!(CloseReason::of_error(&kind.into()), reason, "{kind}");
         }

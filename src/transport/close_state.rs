@@ -11,8 +11,9 @@
 //! | `HalfClosed` | has sent its FIN; the client's input is thrown away until its FIN comes | the client's FIN, or the time is up: `close` | `Closed` |
 //! | any | | the socket fails, the client is too slow, the time is up: `close` | `Closed` |
 //!
-//! Phases only advance. The first cause stays, except that `Unresponsive` replaces `ConnectionLost`: when a
-//! host vanishes, the kernel reports the timeout once, and other threads see only a broken socket. The state is plain data: the [outbox](super::outbox) acts on it, under the connection's lock.
+//! Phases only advance. The first cause stays, unless the connection was closed for an error, and another thread meets one that
+//! tells more: the kernel reports a timeout or a reset once, and then only that the socket is broken. The state is plain data:
+//! the [outbox](super::outbox) acts on it, under the connection's lock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -151,17 +152,21 @@ impl CloseState {
 
     /// Any phase → `Closed`.
     pub(super) fn close(&mut self, cause: impl Into<CloseCause>) {
-        self.phase = Phase::Closed;
         self.cause = Some(self.decisive_cause(cause.into()));
+        self.phase = Phase::Closed;
     }
 
-    /// The cause that counts when there is one more: the first, unless that is a loss and the other one explains it.
+    /// The cause that counts when there is one more: the first, unless the other one tells more about an error.
     pub(super) fn decisive_cause(&self, cause: CloseCause) -> CloseCause {
-        let explains = cause.reason == CloseReason::Unresponsive;
+        use CloseReason::{ClosedByClient, ConnectionLost, Unresponsive};
+        let tells_more = |first: &CloseCause| match (first.reason, cause.reason) {
+            (ConnectionLost, Unresponsive) => true,
+            // It was a broken pipe; in another phase it was the client's FIN.
+            (ClosedByClient, ConnectionLost | Unresponsive) => self.phase == Phase::Closed,
+            _ => false,
+        };
         match &self.cause {
-            Some(first) if first.reason != CloseReason::ConnectionLost || !explains => {
-                first.clone()
-            }
+            Some(first) if !tells_more(first) => first.clone(),
             _ => cause,
         }
     }
@@ -210,6 +215,18 @@ mod tests {
         assert_eq!(reason(&state), Some(CloseReason::ConnectionLost));
         state.close(CloseReason::Unresponsive);
         assert_eq!(reason(&state), Some(CloseReason::Unresponsive));
+
+        for error in [CloseReason::ConnectionLost, CloseReason::Unresponsive] {
+            let mut state = CloseState::new();
+            state.close(CloseReason::ClosedByClient);
+            state.close(error);
+            assert_eq!(reason(&state), Some(error));
+
+            let mut state = CloseState::new();
+            state.drain(CloseReason::ClosedByClient.into(), Instant::now());
+            state.close(error);
+            assert_eq!(reason(&state), Some(CloseReason::ClosedByClient));
+        }
     }
 
     #[test]

@@ -260,7 +260,9 @@ impl Connection {
     /// Gives up what can't be sent any more. The connection's own thread calls this last.
     pub fn discard(self: &Arc<Self>) {
         self.with_outbox(|outbox, _| {
-            outbox.close(CloseReason::ConnectionLost);
+            if outbox.close_state().phase() != Phase::Closed {
+                outbox.close(CloseReason::ConnectionLost);
+            }
             outbox.discard();
         });
     }
