@@ -27,7 +27,7 @@ use crate::sync::Instant;
 /// they can still go out.
 const DRAIN_TIME: Duration = Duration::from_secs(6);
 
-/// How long the client may take to answer the server's FIN by its own.
+/// How long the client may take to answer the server's FIN by its own, or by anything else.
 const FIN_TIME: Duration = Duration::from_secs(1);
 
 /// Why a connection ends, with the words that go with it.
@@ -93,7 +93,9 @@ pub struct CloseState {
     cause: Option<CloseCause>,
     /// When a draining connection gives up the receipts it is owed.
     receipts_by: Option<Instant>,
-    /// When the connection is closed, whatever has not been sent.
+    /// When the whole drain must be over.
+    drain_by: Option<Instant>,
+    /// When the connection is closed, whatever has not been sent; not after `drain_by`.
     close_by: Option<Instant>,
 }
 
@@ -104,6 +106,7 @@ impl CloseState {
             phase: Phase::Open,
             cause: None,
             receipts_by: None,
+            drain_by: None,
             close_by: None,
         }
     }
@@ -132,6 +135,7 @@ impl CloseState {
             self.cause = Some(cause);
         }
         self.receipts_by = earlier(self.receipts_by, receipts_by);
+        self.drain_by = earlier(self.drain_by, close_by);
         self.close_by = earlier(self.close_by, close_by);
     }
 
@@ -147,6 +151,14 @@ impl CloseState {
         if self.phase == Phase::Flushing {
             self.phase = Phase::HalfClosed;
             self.close_by = earlier(self.close_by, now + FIN_TIME);
+        }
+    }
+
+    /// Gives the client more time for its FIN, within that of the drain. It is still sending, so it may still have to read
+    /// what the kernel holds for it, which a close with unread input would throw away.
+    pub(super) fn note_input(&mut self, now: Instant) {
+        if let (Phase::HalfClosed, Some(drain_by)) = (self.phase, self.drain_by) {
+            self.close_by = Some(drain_by.min(now + FIN_TIME));
         }
     }
 
@@ -246,5 +258,21 @@ mod tests {
         state.half_close(start);
         assert_eq!(state.deadline(), Some(start + FIN_TIME));
         assert!(state.is_past_drain(start + FIN_TIME));
+    }
+
+    #[test]
+    fn a_client_that_still_sends_is_waited_for_within_the_time_of_the_drain() {
+        let start = Instant::now();
+        let mut state = CloseState::new();
+        state.drain(CloseReason::LoggedOut.into(), start);
+        state.finish();
+        state.note_input(start);
+        assert_eq!(state.deadline(), Some(start + DRAIN_TIME));
+        state.half_close(start);
+        let later = start + FIN_TIME / 2;
+        state.note_input(later);
+        assert_eq!(state.deadline(), Some(later + FIN_TIME));
+        state.note_input(start + DRAIN_TIME - FIN_TIME / 2);
+        assert_eq!(state.deadline(), Some(start + DRAIN_TIME));
     }
 }

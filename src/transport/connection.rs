@@ -245,6 +245,7 @@ impl Connection {
                     Ok(0) => has_client_closed = true,
                     Ok(count) => {
                         self.count_received(count);
+                        self.with_outbox(|outbox, _| outbox.note_input(Instant::now()));
                         let wait = Instant::now() + pace();
                         self.wait_until(check.min(wait), |phase| phase == Phase::Closed);
                     }

@@ -374,6 +374,11 @@ impl Outbox {
         self.close_state.drain(cause, now);
     }
 
+    /// Notes that the client of a connection that is drained still sends.
+    pub(super) fn note_input(&mut self, now: Instant) {
+        self.close_state.note_input(now);
+    }
+
     /// Closes the connection: nothing more is sent.
     pub fn close(&mut self, cause: impl Into<CloseCause>) {
         self.close_state.close(cause);
