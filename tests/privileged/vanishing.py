@@ -59,8 +59,8 @@ def dead_after_too_long(report, chatd, folder):
     with Scene(chatd, folder) as scene:
         server = scene.start("--heartbeat", "3s", "--dead-after", "3s")
         status, words = server.wait_for_failure()
-        report.promise("--dead-after above three quarters of --heartbeat is refused, status 1", f"{status}: {words}",
-                       status == 1 and "--dead-after" in words)
+        report.promise("--dead-after above three quarters of --heartbeat is refused, status 2", f"{status}: {words}",
+                       status == 2 and "--dead-after" in words)
 
 
 def come_back(report, chatd, folder, rto_max_ms=None):
