@@ -19,6 +19,9 @@ use crate::wire::framing::FRAME_CEILING;
 /// The largest frame before login, in bytes: no more is needed to say who one is.
 pub const MAX_FRAME_BEFORE_LOGIN: usize = 4 << 10;
 
+/// The largest frame may not be set smaller, in bytes: every sentence that the server says fits into a line of this size.
+const SMALLEST_MAX_FRAME: usize = 1 << 10;
+
 /// No time may be set shorter than this.
 const SHORTEST_TIME: Duration = Duration::from_millis(1);
 
@@ -121,7 +124,8 @@ pub struct Config {
     #[arg(long, env = "CHATD_LOGIN_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = parse_time)]
     pub login_timeout: Duration,
 
-    /// Largest message from a client that is logged in, below 16MiB (4KiB before login)
+    /// Largest message from a client that is logged in (4KiB before login), and longest line to a client, rosters excepted;
+    /// at least 1KiB, below 16MiB
     #[arg(long, env = "CHATD_MAX_FRAME", value_name = "SIZE", default_value = "64KiB", value_parser = parse_size)]
     pub max_frame: usize,
 
@@ -210,8 +214,8 @@ impl Config {
         if self.max_connections > MOST_CONNECTIONS {
             return wrong("--max-connections must be at most 1000000");
         }
-        if !(64..FRAME_CEILING).contains(&self.max_frame) {
-            return wrong("--max-frame must be at least 64B and below 16MiB");
+        if !(SMALLEST_MAX_FRAME..FRAME_CEILING).contains(&self.max_frame) {
+            return wrong("--max-frame must be at least 1KiB and below 16MiB");
         }
         if !(4 * self.max_frame..=LARGEST_BACKLOG).contains(&self.max_backlog) {
             return wrong("--max-backlog must be at least four times --max-frame and at most 1GiB");
@@ -409,6 +413,7 @@ mod tests {
     fn settings_that_contradict_each_other_are_refused() {
         for arguments in [
             ["--max-frame", "16MiB"],
+            ["--max-frame", "1023B"],
             ["--max-frame", "512KiB"],
             ["--dead-after", "12s"],
             ["--port", "4399"],

@@ -33,13 +33,13 @@ fn login_of_size(name: &str, size: usize) -> String {
     )
 }
 
-/// A 05 of exactly `size` bytes, and its text.
+/// A 05 of exactly `size` bytes, and its text. An unknown key takes up what the name of the speaker needs on the way out.
 fn speech_of_size(size: usize) -> (String, String) {
-    let text = "y".repeat(size - r#"{"Command":"05","Message":""}"#.len());
-    (
-        format!(r#"{{"Command":"05","Message":"{text}"}}"#),
-        text.clone(),
-    )
+    let pad = "x".repeat(100);
+    let bare = format!(r#"{{"Command":"05","x":"{pad}","Message":""}}"#);
+    let text = "y".repeat(size - bare.len());
+    let frame = format!(r#"{{"Command":"05","x":"{pad}","Message":"{text}"}}"#);
+    (frame, text)
 }
 
 /// Checks that a speech, which may be too long to be shown, has come.

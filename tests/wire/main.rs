@@ -24,6 +24,7 @@ mod framing;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod leaving;
+mod lines;
 mod listening;
 mod login;
 mod moderation;

@@ -285,7 +285,7 @@ fn text_goes_out_as_utf_8_whatever_way_it_came_in() {
             (r"\ud83d\ude00\uD83D\uDE00", "😀😀"),
             (
                 r"\u2028\u2029\ufeff\uffff",
-                "\u{2028}\u{2029}\u{feff}\u{ffff}",
+                "\\u2028\\u2029\u{feff}\u{ffff}",
             ),
             (r"\u0041\u003c\/", "A</"),
             ("\u{7f}\u{80}é你😀", "\u{7f}\u{80}é你😀"),

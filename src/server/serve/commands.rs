@@ -19,6 +19,11 @@ const FIRST_FAILURE_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such wait.
 const LONGEST_FAILURE_PAUSE: Duration = Duration::from_secs(4);
 
+/// Why a message whose line would be longer than `--max-frame` is refused: the name that goes with it is added, and
+/// what ends a line for some readers is escaped.
+const TOO_LONG: &str =
+    "the message is too long to be passed on with your name in one line; send it in parts";
+
 /// What a client says to the room is passed on once this much has been gathered, at the latest, in bytes.
 const MAX_SAID: usize = 16 << 10;
 
@@ -212,18 +217,13 @@ impl Handler<'_> {
     #[inline(never)]
     fn say_to(&mut self, friend: &Field<'_>, message: &Field<'_>) {
         let Some(shown) = friend.text() else {
-            let refusal = ServerMessage::receipt("", Err("FriendName is missing or not a string"));
-            return self.connection.send(&refusal);
-        };
-        let refuse = |why| {
-            self.connection
-                .send(&ServerMessage::receipt(shown, Err(why)))
+            return self.refuse_private("", "FriendName is missing or not a string");
         };
         let Some(session) = &self.session else {
-            return refuse("log in before you write to somebody");
+            return self.refuse_private(shown, "log in before you write to somebody");
         };
         if check_name(shown).is_err() {
-            return refuse(NOT_ONLINE);
+            return self.refuse_private(shown, NOT_ONLINE);
         }
         let friend = NameKey::new(shown);
         let receipt = self.connection.open_receipt(&friend, shown);
@@ -233,12 +233,15 @@ impl Handler<'_> {
         let Some(text) = message.text() else {
             return receipt.resolve(Err("Message is missing or not a string"));
         };
-        self.connection.count_message();
         let private = ServerMessage::Private {
             friend_name: session.name().into(),
             message: text.into(),
         };
         let line = private.to_line();
+        if line.len() > self.shared.config.max_frame {
+            return receipt.resolve(Err(TOO_LONG));
+        }
+        self.connection.count_message();
         // The lock of the map is released before anything is sent.
         let found = if self.said.is_empty() && !session.has_events_in_flight() {
             self.shared.sessions.read().get(&friend).cloned()
@@ -262,6 +265,17 @@ impl Handler<'_> {
         });
     }
 
+    /// Sends a receipt with Flag 0 for a message to a friend whose name need not be valid. A name that is too long for the
+    /// receipt's line is not repeated.
+    fn refuse_private(&self, shown: &str, why: &str) {
+        let mut line = ServerMessage::receipt(shown, Err(why)).to_line();
+        if line.len() > self.shared.config.max_frame {
+            let why = format!("{why} (this FriendName is too long to be repeated)");
+            line = ServerMessage::receipt("", Err(&why)).to_line();
+        }
+        self.connection.push(&line.into(), 0, None);
+    }
+
     /// A message to the room. It is gathered with others that came with it, and passed on by
     /// [`flush`](Self::flush).
     #[inline(never)]
@@ -275,12 +289,18 @@ impl Handler<'_> {
         let Some(text) = message.text() else {
             return self.notice("Message is missing or not a string");
         };
-        self.connection.count_message();
         let room = ServerMessage::Room {
             speaker: session.name().into(),
             message: text.into(),
         };
+        let start = self.said.len();
         room.append_to(&mut self.said);
+        if self.said.len() - start > self.shared.config.max_frame {
+            self.said.truncate(start);
+            self.said.shrink_to_fit();
+            return self.notice(TOO_LONG);
+        }
+        self.connection.count_message();
         if self.said.len() >= MAX_SAID {
             self.flush();
         }
