@@ -10,6 +10,8 @@ pub mod lines;
 pub mod name;
 pub mod scanner;
 pub mod server_message;
+pub mod shown;
+pub mod syntax_error;
 
 pub use client_message::ClientMessage;
 pub use command::{Command, Field};

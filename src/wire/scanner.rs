@@ -48,12 +48,14 @@ impl Scanner {
         self.position
     }
 
-    /// Scans on through `frame`, whose first `position` bytes were scanned before. True if the object is complete:
-    /// then its bytes are the first `position` ones.
+    /// Whether the bytes scanned so far end inside a string.
+    pub(super) fn is_in_string(&self) -> bool {
+        !matches!(self.state, ScanState::OutsideString)
+    }
+
+    /// Scans on through `frame`, which begins with `{`, and whose first `position` bytes were scanned before. True if the
+    /// object is complete: then its bytes are the first `position` ones.
     pub(super) fn advance(&mut self, frame: &[u8]) -> Result<bool, FrameError> {
-        if !self.is_inside() && frame.first().is_some_and(|byte| *byte != b'{') {
-            return Err(FrameError::NotAnObject);
-        }
         while let Some(&byte) = frame.get(self.position) {
             self.position += 1;
             self.state = match self.state {
@@ -70,7 +72,7 @@ impl Scanner {
                         ScanState::OutsideString
                     }
                     b'}' | b']' => {
-                        self.depth -= 1;
+                        self.depth = self.depth.saturating_sub(1);
                         if self.depth == 0 {
                             return Ok(true);
                         }
@@ -81,7 +83,7 @@ impl Scanner {
                 ScanState::InString => match byte {
                     b'"' => ScanState::OutsideString,
                     b'\\' => ScanState::Escape,
-                    0..0x20 => return Err(FrameError::RawControlCharacter),
+                    0..0x20 => return Err(FrameError::RawControlCharacter(byte)),
                     _ => {
                         self.position += plain_prefix(&frame[self.position..]);
                         ScanState::InString

@@ -32,3 +32,4 @@ mod other_protocols;
 mod presence;
 mod private;
 mod room;
+mod unfinished;

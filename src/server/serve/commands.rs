@@ -11,6 +11,7 @@ use crate::storage::accounts::{Account, WRONG_PASSWORD};
 use crate::sync::Arc;
 use crate::sync::channel::bounded;
 use crate::transport::{CloseCause, CloseReason};
+use crate::wire::syntax_error;
 use crate::wire::{Command, Field, NameKey, ServerMessage, check_name, check_password};
 
 /// The wait for the answer to a first wrong password. It doubles with each further one.
@@ -33,7 +34,7 @@ impl Handler<'_> {
     /// Acts on one frame.
     pub(super) fn act_on(&mut self, frame: &str) -> Result<(), CloseCause> {
         let command = Command::parse(frame).map_err(|error| {
-            let words = format!("this is not a JSON object: {error}");
+            let words = format!("this is not JSON: {}", syntax_error::explain(frame, &error));
             CloseCause::new(CloseReason::BadInput, words)
         })?;
         // What the user has said so far goes first, so that nothing overtakes it. A private message decides

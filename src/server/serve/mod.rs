@@ -55,11 +55,23 @@ struct Handler<'a> {
     budget: Arc<Budget>,
     /// How many of the bytes that came were taken from the budget.
     charged: u64,
+    unfinished: Unfinished,
     /// Until when the client must have logged in.
     login_deadline: Instant,
     login_failures: usize,
     registrations: usize,
     has_left: bool,
+}
+
+/// What is known of a frame of which only a part has come.
+#[derive(Clone, Copy, Debug)]
+enum Unfinished {
+    /// There is none, or it has only just begun.
+    Nothing,
+    /// At this time the client is told that the frame does not end.
+    Until(Instant),
+    /// The client was told.
+    Told,
 }
 
 impl<'a> Handler<'a> {
@@ -73,6 +85,7 @@ impl<'a> Handler<'a> {
             has_framing: false,
             session: None,
             said: Lines::new(),
+            unfinished: Unfinished::Nothing,
             login_deadline: Instant::now(),
             login_failures: 0,
             registrations: 0,
@@ -121,6 +134,10 @@ impl<'a> Handler<'a> {
             }
             self.flush();
             self.pause(wait)?;
+            if let Unfinished::Until(deadline) = &mut self.unfinished {
+                // The rest of the frame may have come while the server did not read.
+                *deadline += wait;
+            }
         }
         self.check_open()
     }
@@ -140,7 +157,9 @@ impl<'a> Handler<'a> {
 
     /// Waits for input, and reads it.
     fn receive(&mut self, frames: &mut FrameReader) -> Result<(), CloseCause> {
-        let deadline = self.session.is_none().then_some(self.login_deadline);
+        let login_deadline = self.session.is_none().then_some(self.login_deadline);
+        let frame_deadline = self.frame_deadline(frames);
+        let deadline = login_deadline.into_iter().chain(frame_deadline).min();
         let received = self.reader.set_deadline(deadline);
         match received.and_then(|()| self.reader.receive(frames.space())) {
             Ok(Some(0)) if frames.is_inside_frame() => Err(CloseCause::new(
@@ -153,18 +172,53 @@ impl<'a> Handler<'a> {
                 Ok(())
             }
             Ok(None) => Ok(()),
-            // A timeout before this deadline comes from the kernel: the client acknowledges nothing.
-            Err(_) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+            // A timeout before these deadlines comes from the kernel: the client acknowledges nothing.
+            Err(_) if login_deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 Err(self.login_timeout())
+            }
+            Err(_) if frame_deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                self.tell_of_unfinished(frames);
+                Ok(())
             }
             Err(error) => Err((&error).into()),
         }
+    }
+
+    /// When the client is to be told that a frame has begun and not ended: a heartbeat after it began. `None` between
+    /// frames, and once it was told.
+    fn frame_deadline(&mut self, frames: &FrameReader) -> Option<Instant> {
+        if !frames.is_inside_frame() {
+            self.unfinished = Unfinished::Nothing;
+            return None;
+        }
+        match self.unfinished {
+            Unfinished::Nothing => {
+                let deadline = Instant::now() + self.shared.config.heartbeat;
+                self.unfinished = Unfinished::Until(deadline);
+                Some(deadline)
+            }
+            Unfinished::Until(deadline) => Some(deadline),
+            Unfinished::Told => None,
+        }
+    }
+
+    /// Tells the client that a frame does not end, and why that may be. Otherwise one quote too many would swallow all that
+    /// follows without a word.
+    #[inline(never)]
+    fn tell_of_unfinished(&mut self, frames: &mut FrameReader) {
+        self.unfinished = Unfinished::Told;
+        let heartbeat = humantime::format_duration(self.shared.config.heartbeat);
+        let guess = frames.guess_at_missing();
+        self.notice(&format!(
+            "a message has begun {heartbeat} ago and does not end; all that comes is taken for a part of it; {guess}"
+        ));
     }
 
     /// Acts on every frame that is complete.
     fn act_on_frames(&mut self, frames: &mut FrameReader) -> Result<(), CloseCause> {
         self.adopt_framing(frames)?;
         while let Some(frame) = frames.next_frame(self.frame_limit()).map_err(bad_frame)? {
+            self.unfinished = Unfinished::Nothing;
             self.hold_back(self.budget.take_command())?;
             if !self.shared.is_stopping() {
                 self.act_on(frame)?;

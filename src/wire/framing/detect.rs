@@ -49,12 +49,22 @@ fn guess(bytes: &[u8]) -> FrameError {
     }
     FrameError::UnknownStart(match bytes {
         [TLS_HANDSHAKE] | [TLS_HANDSHAKE, 3, ..] => return FrameError::TlsHello,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is this text in UTF-16? It must be UTF-8",
         [_, _, 0, 0, 0, 0, 0, 0, ..] => "is the length sent as 8 bytes, little-endian?",
         [_, _, 0, 0, ..] => "is the length little-endian?",
         [_, 0, b'{', ..] => "is the length sent as 2 bytes, little-endian?",
         [b'[', ..] => "a JSON array is not a message",
         [b'"' | b'\'', ..] => "was the object encoded twice, or printed in quotes?",
-        [_, b'{', ..] => "is the length sent as 1 byte?",
+        [b'0'..=b'9', ..] => "is the length written in digits? It must be 4 bytes, big-endian",
+        [_, b'{', ..] | [0x01..=0x1f] => {
+            "is the length sent as 1 byte, as BinaryWriter does in .NET? It must be 4, big-endian"
+        }
+        [0x80..=0xff, 0x01..=0x7f, b'{', ..] => {
+            "is the length sent in 7 bits a byte, as BinaryWriter does in .NET? It must be 4 bytes, big-endian"
+        }
+        [_, _, b'{', b'"' | b'}' | b' ' | b'\n', ..] => {
+            "is the length sent as 2 bytes, as writeUTF does in Java? It must be 4"
+        }
         [first, ..] if first.is_ascii_graphic() => "this is text, but not a JSON object",
         _ => "these bytes are neither",
     })
@@ -62,14 +72,18 @@ fn guess(bytes: &[u8]) -> FrameError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check, check_error, frames};
+    use super::super::testing::{check, check_error_by, frames};
     use super::*;
 
     #[test]
     fn a_byte_order_mark_is_skipped_once() {
         check("\u{feff}{}{}".as_bytes(), &["{}", "{}"]);
-        check_error("{}\u{feff}{}".as_bytes(), FrameError::NotAnObject);
-        check_error("\u{feff}\u{feff}{}".as_bytes(), FrameError::NotAnObject);
+        check_error_by("{}\u{feff}{}".as_bytes(), |error| {
+            matches!(error, FrameError::NotAnObject { .. })
+        });
+        check_error_by("\u{feff}\u{feff}{}".as_bytes(), |error| {
+            matches!(error, FrameError::NotAnObject { .. })
+        });
     }
 
     #[test]

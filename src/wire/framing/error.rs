@@ -1,6 +1,9 @@
 //! Why bytes can't be cut into frames.
 
 use std::fmt;
+use std::str::Utf8Error;
+
+use crate::wire::shown::Found;
 
 /// Why the bytes of a connection can't be cut into frames any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,25 +14,62 @@ pub enum FrameError {
     Http,
     /// The first bytes start neither framing; the text is a guess at the cause.
     UnknownStart(&'static str),
-    /// Something other than `{` where an object should begin.
-    NotAnObject,
+    /// Something other than `{` where an object should begin; the text is a guess at the cause.
+    NotAnObject {
+        /// What stands there.
+        found: Found,
+        /// Whether a message came before.
+        is_after_message: bool,
+        /// A guess at the cause.
+        guess: &'static str,
+    },
     /// The frame exceeds the limit, given in bytes.
     TooLarge(usize),
     /// A length prefix that can't be; the text is a guess at the cause.
     BadPrefix(&'static str),
+    /// The frame is in UTF-16 or UTF-32.
+    Utf16,
     /// The frame is not UTF-8.
-    NotUtf8,
+    NotUtf8 {
+        /// Where in the frame, counted in bytes from 0.
+        at: usize,
+        /// A guess at the encoding.
+        guess: &'static str,
+    },
     /// Arrays and objects are nested deeper than the limit, given in levels.
     TooDeep(u32),
-    /// A control character stands in a string without an escape.
-    RawControlCharacter,
+    /// This control character stands in a string without an escape.
+    RawControlCharacter(u8),
     /// A string has a `\u` escape that is malformed or is half of a surrogate pair.
     BadEscape,
-    /// A length-prefixed frame holds more, or less, than one object.
-    NotOneObject,
+    /// A length-prefixed frame holds more, or less, than one object; the text is a guess at the cause.
+    NotOneObject(&'static str),
 }
 
 impl FrameError {
+    /// What is wrong with the encoding of `frame`, if that is not UTF-8. A character that is cut off at the end is none of
+    /// its faults if the frame `may_go_on`.
+    pub(super) fn of_encoding(frame: &[u8], may_go_on: bool) -> Option<FrameError> {
+        let error = std::str::from_utf8(frame).err()?;
+        if may_go_on && error.error_len().is_none() {
+            return None;
+        }
+        Some(FrameError::not_utf8(frame, error))
+    }
+
+    /// Names what `error` found in `frame`.
+    pub(super) fn not_utf8(frame: &[u8], error: Utf8Error) -> FrameError {
+        let at = error.valid_up_to();
+        let guess = match frame.get(at..) {
+            // A surrogate by itself, and a zero in two bytes, as the modified UTF-8 of Java has them.
+            Some([0xed, 0xa0..=0xbf, ..] | [0xc0, 0x80, ..]) => {
+                "is it the modified UTF-8 of writeUTF in Java? getBytes gives plain UTF-8"
+            }
+            _ => "Chinese text may be in GBK or Big5; it must be encoded as UTF-8",
+        };
+        FrameError::NotUtf8 { at, guess }
+    }
+
     /// Whether the client speaks another protocol. The server closes such a connection without an answer: a web page
     /// that makes a browser connect learns nothing, and can say nothing.
     pub fn is_other_protocol(self) -> bool {
@@ -50,23 +90,47 @@ impl fmt::Display for FrameError {
                     "a connection starts with a JSON object or with a 4-byte big-endian length; {guess}"
                 )
             }
-            FrameError::NotAnObject => {
-                f.write_str("each message is a JSON object and begins with '{'")
+            FrameError::NotAnObject {
+                found,
+                is_after_message,
+                guess,
+            } => {
+                let place = match is_after_message {
+                    true => "after a message",
+                    false => "where a message begins",
+                };
+                write!(
+                    f,
+                    "{place} came {found}, but each message is a JSON object and begins with '{{'; {guess}"
+                )
             }
             FrameError::TooLarge(limit) => write!(f, "the message is longer than {limit} bytes"),
             FrameError::BadPrefix(guess) => write!(f, "bad length prefix: {guess}"),
-            FrameError::NotUtf8 => f.write_str("the message is not UTF-8"),
+            FrameError::Utf16 => f.write_str(
+                "this is text in UTF-16 or UTF-32; it must be encoded as UTF-8 (in Qt toUtf8, in .NET Encoding.UTF8, in \
+                 Java getBytes with UTF_8)",
+            ),
+            FrameError::NotUtf8 { at, guess } => {
+                write!(f, "the message is not UTF-8 at its byte {}; {guess}", at + 1)
+            }
             FrameError::TooDeep(limit) => {
                 write!(f, "the message is nested deeper than {limit} levels")
             }
-            FrameError::RawControlCharacter => {
-                f.write_str("a control character in a string must be escaped, a newline as \\n")
-            }
+            FrameError::RawControlCharacter(b'\n' | b'\r') => f.write_str(
+                "a line ends inside a string; a newline in a text is written as \\n; or is a closing quote missing?",
+            ),
+            FrameError::RawControlCharacter(byte) => write!(
+                f,
+                "a control character in a string must be escaped, the byte 0x{byte:02x} as \\u{byte:04x}"
+            ),
             FrameError::BadEscape => {
                 f.write_str("a \\u escape in a string is malformed or is half of a pair")
             }
-            FrameError::NotOneObject => {
-                f.write_str("a length-prefixed frame holds exactly one JSON object")
+            FrameError::NotOneObject(guess) => {
+                write!(
+                    f,
+                    "a length-prefixed frame holds exactly one JSON object; {guess}"
+                )
             }
         }
     }

@@ -10,6 +10,8 @@ mod buffer;
 mod decoder;
 mod detect;
 pub(super) mod error;
+mod hint;
+mod incomplete;
 mod prefixed;
 mod reader;
 mod stream;

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use super::decoder::{Cut, Decoder};
 use super::error::FrameError;
+use super::hint;
 use crate::wire::scanner::{Scanner, is_white_space};
+use crate::wire::shown::Found;
 
 /// No frame may reach this many bytes, whatever the settings and the framing. A length prefix below it begins with
 /// a zero byte, by which [`detect`](super::detect()) knows this framing.
@@ -42,36 +44,47 @@ impl Decoder for PrefixedDecoder {
 
 /// The length that `prefix` states, which must be from 1 to `limit`. The error names the likeliest mistake.
 fn length_of(prefix: &[u8; PREFIX], limit: usize) -> Result<usize, FrameError> {
-    match (u32::from_be_bytes(*prefix) as usize, prefix) {
-        (0, _) => Err(FrameError::BadPrefix(
-            "the length is 0; is it sent as 8 bytes?",
-        )),
-        (length, _) if length <= limit => Ok(length),
-        (_, [_, _, b'{', b'"']) => {
-            Err(FrameError::BadPrefix("is it sent as 2 bytes? It must be 4"))
-        }
-        (..FRAME_CEILING, _) => Err(FrameError::TooLarge(limit)),
-        _ => Err(FrameError::BadPrefix(
-            "the length is out of bounds; is it little-endian?",
-        )),
+    let length = u32::from_be_bytes(*prefix) as usize;
+    if (1..=limit).contains(&length) {
+        return Ok(length);
     }
+    Err(match hint::of_length(prefix, limit) {
+        Some(guess) => FrameError::BadPrefix(guess),
+        None => FrameError::TooLarge(limit),
+    })
 }
 
 /// Where the one object in `body` stands, without the white space around it.
 fn find_object(body: &[u8]) -> Result<Range<usize>, FrameError> {
     let is_not_blank = |byte: &u8| !is_white_space(*byte);
-    let start = body.iter().position(is_not_blank).unwrap_or(body.len());
+    let Some(start) = body.iter().position(is_not_blank) else {
+        return Err(FrameError::NotOneObject("there is only white space"));
+    };
     let end = body
         .iter()
         .rposition(is_not_blank)
         .map_or(start, |at| at + 1);
-    let mut scanner = Scanner::default();
-    let is_complete = scanner.advance(&body[start..end])?;
-    if is_complete && scanner.position() == end - start {
-        Ok(start..end)
-    } else {
-        Err(FrameError::NotOneObject)
+    let text = &body[start..end];
+    if hint::is_utf_16(body) {
+        return Err(FrameError::Utf16);
     }
+    if text[0] != b'{' {
+        return Err(FrameError::NotAnObject {
+            found: Found::at_start(text).unwrap_or(Found::Byte(text[0])),
+            is_after_message: false,
+            guess: hint::of_body_start(text),
+        });
+    }
+    let mut scanner = Scanner::default();
+    // In another encoding any mistake may be one of the encoding.
+    let or_encoding = |error| FrameError::of_encoding(text, true).unwrap_or(error);
+    let is_complete = scanner.advance(text).map_err(or_encoding)?;
+    let guess = match &text[scanner.position()..] {
+        [] if is_complete => return Ok(start..end),
+        [] => hint::of_short_body(body),
+        tail => hint::of_tail(tail),
+    };
+    Err(or_encoding(FrameError::NotOneObject(guess)))
 }
 
 /// Wraps lines for this framing: a length comes before each object, and the newline goes.
@@ -90,24 +103,29 @@ pub(super) fn encode(lines: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{LIMIT, check, check_error};
+    use super::super::testing::{LIMIT, check, check_error, check_error_by};
     use super::*;
 
     #[test]
     fn a_first_byte_of_zero_chooses_length_prefixes() {
         check(b"\0\0\0\x02{}\0\0\0\x05 {} \n", &["{}", "{}"]);
-        check_error(b"\0\0\0\x04{}{}", FrameError::NotOneObject);
-        check_error(b"\0\0\0\x01{", FrameError::NotOneObject);
-        check_error(b"\0\0\0\x02[]", FrameError::NotAnObject);
+        check_error_by(b"\0\0\0\x04{}{}", |error| {
+            matches!(error, FrameError::NotOneObject(_))
+        });
+        check_error_by(b"\0\0\0\x01{", |error| {
+            matches!(error, FrameError::NotOneObject(_))
+        });
+        check_error_by(b"\0\0\0\x02[]", |error| {
+            matches!(error, FrameError::NotAnObject { .. })
+        });
         check_error(
             b"\0\0\0\x00",
             FrameError::BadPrefix("the length is 0; is it sent as 8 bytes?"),
         );
         check_error(b"\0\x01\0\x01", FrameError::TooLarge(LIMIT));
-        check_error(
-            b"\0\0\0\x02{}{\"Co",
-            FrameError::BadPrefix("the length is out of bounds; is it little-endian?"),
-        );
+        check_error_by(b"\0\0\0\x02{}{\"Co", |error| {
+            matches!(error, FrameError::BadPrefix(_))
+        });
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::buffer::ReadBuffer;
 use super::decoder::{Cut, Decoder};
 use super::detect::detect;
 use super::error::FrameError;
+use super::incomplete;
 use super::prefixed::PrefixedDecoder;
 use super::stream::StreamDecoder;
 
@@ -61,6 +62,16 @@ impl FrameReader {
         !self.buffer.is_empty()
     }
 
+    /// A guess at why the frame that has begun does not end, in words for the author of the client.
+    pub fn guess_at_missing(&mut self) -> String {
+        let unread = self.buffer.unread();
+        match &self.decoder {
+            AnyDecoder::Detecting => incomplete::in_mark(unread),
+            AnyDecoder::Stream(decoder) => incomplete::in_stream(unread, decoder.is_in_string()),
+            AnyDecoder::Prefixed(_) => incomplete::behind_prefix(unread),
+        }
+    }
+
     /// Space for the next read, never empty.
     pub fn space(&mut self) -> &mut [u8] {
         self.buffer.space()
@@ -90,9 +101,10 @@ impl FrameReader {
         let Some(text) = text else {
             return Ok(None);
         };
-        std::str::from_utf8(&consumed[text])
+        let text = &consumed[text];
+        std::str::from_utf8(text)
             .map(Some)
-            .map_err(|_| FrameError::NotUtf8)
+            .map_err(|error| FrameError::not_utf8(text, error))
     }
 }
 

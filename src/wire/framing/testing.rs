@@ -17,6 +17,15 @@ pub(super) fn read(
     bytes: &[u8],
     step: usize,
 ) -> (Vec<String>, Option<FrameError>) {
+    read_on(&mut reader, bytes, step)
+}
+
+#[track_caller]
+fn read_on(
+    reader: &mut FrameReader,
+    bytes: &[u8],
+    step: usize,
+) -> (Vec<String>, Option<FrameError>) {
     let mut out = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -36,6 +45,13 @@ pub(super) fn read(
     (out, None)
 }
 
+/// Feeds `bytes` at once, and returns the reader too.
+pub(super) fn feed(bytes: &[u8]) -> (FrameReader, Vec<String>, Option<FrameError>) {
+    let mut reader = FrameReader::detecting();
+    let (frames, error) = read_on(&mut reader, bytes, bytes.len());
+    (reader, frames, error)
+}
+
 #[track_caller]
 pub(super) fn check(bytes: &[u8], expected: &[&str]) {
     for step in [1, 2, 3, 7, bytes.len()] {
@@ -49,7 +65,17 @@ pub(super) fn check(bytes: &[u8], expected: &[&str]) {
 
 #[track_caller]
 pub(super) fn check_error(bytes: &[u8], expected: FrameError) {
+    check_error_by(bytes, |error| error == expected);
+}
+
+/// Checks that reading `bytes` ends in an error of some kind. What it says may depend on how much had come.
+#[track_caller]
+pub(super) fn check_error_by(bytes: &[u8], is_expected: impl Fn(FrameError) -> bool) {
     for step in [1, 2, bytes.len()] {
-        assert_eq!(frames(bytes, step).1, Some(expected), "in steps of {step}");
+        let error = frames(bytes, step).1;
+        assert!(
+            error.is_some_and(&is_expected),
+            "{error:?} in steps of {step}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use chatd::wire::framing::detect;
 use chatd::wire::scanner::MAX_NESTING;
+use chatd::wire::syntax_error::explain;
 use chatd::wire::{ClientMessage, Command, Field, FrameError, FrameReader, Framing, ServerMessage};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -43,6 +44,7 @@ fn read_with(mut reader: FrameReader, stream: &[u8], cuts: &[usize], limit: usiz
                     Ok(Some(frame)) => frames.push(frame.to_owned()),
                     Ok(None) => break,
                     Err(error) => {
+                        check_sentence(&error.to_string());
                         let end = Err(error);
                         return Outcome { frames, end };
                     }
@@ -51,7 +53,16 @@ fn read_with(mut reader: FrameReader, stream: &[u8], cuts: &[usize], limit: usiz
         }
     }
     let end = Ok(reader.is_inside_frame());
+    if end == Ok(true) {
+        check_sentence(&reader.guess_at_missing());
+    }
     Outcome { frames, end }
+}
+
+/// Checks that a sentence for the author of a client can be shown anywhere, and fits into the shortest line.
+fn check_sentence(sentence: &str) {
+    assert!((1..500).contains(&sentence.len()), "{sentence}");
+    assert!(!sentence.contains(char::is_control), "{sentence:?}");
 }
 
 /// What is to become of a value that `serde_json` takes for JSON.
@@ -235,6 +246,9 @@ fn parse(frame: &str) -> bool {
     let parsed = Command::parse(frame);
     if let (Ok(command), Ok(value)) = (&parsed, serde_json::from_str::<Value>(frame)) {
         assert_eq!(command, &command_in(&value), "{frame}");
+    }
+    if let Err(error) = &parsed {
+        check_sentence(&explain(frame, error));
     }
     parsed.is_ok()
 }
