@@ -14,7 +14,7 @@ use crate::storage::bans::{BANNED, Ban, Banned, why_not_bannable};
 use crate::sync::channel::{Sender, bounded};
 use crate::sync::{Arc, Weak};
 use crate::transport::{CloseCause, CloseReason};
-use crate::wire::{NameKey, ServerMessage, check_name};
+use crate::wire::{NameError, NameKey, ServerMessage, check_name};
 
 /// What a user who is kicked for no stated reason is told.
 const KICKED: &str = "your teacher has ended your connection";
@@ -266,7 +266,7 @@ pub enum Refusal {
     /// The server stops, or has stopped.
     Stopped,
     /// No user can have this name: why.
-    NoName(String, &'static str),
+    NoName(String, NameError),
     /// No user of this name is online.
     NotOnline(String),
     /// The name is not registered.

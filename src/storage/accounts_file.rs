@@ -211,7 +211,7 @@ fn is_torn(line: &[u8], text: &[u8]) -> bool {
 
 fn parse_line(text: &[u8]) -> Result<(String, PasswordHash), String> {
     let line: Line = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    check_name(&line.name)?;
+    check_name(&line.name).map_err(|why| why.to_string())?;
     let hash = line.hash.parse()?;
     Ok((line.name, hash))
 }

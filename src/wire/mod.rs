@@ -17,5 +17,5 @@ pub use client_message::ClientMessage;
 pub use command::{Command, Field};
 pub use framing::{FrameError, FrameReader, Framing};
 pub use lines::Lines;
-pub use name::{NameKey, check_name, check_password};
+pub use name::{NameError, NameKey, check_name, check_password};
 pub use server_message::ServerMessage;

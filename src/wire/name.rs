@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::shown::ShownChar;
+
 /// Length of a name, in characters. The published protocol asks for more than 3; the upper bound is chatd's own.
 pub const NAME_LENGTH: std::ops::RangeInclusive<usize> = 4..=64;
 
@@ -12,19 +14,81 @@ pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 1..=128;
 /// Names that no user can take, in any letter case (appendix 1 of the published protocol).
 pub const RESERVED_NAMES: [&str; 5] = ["admin", "administrator", "guest", "user", "table"];
 
-/// Checks a name against the protocol's rules. The error is a sentence for the user.
-pub fn check_name(name: &str) -> Result<(), &'static str> {
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err("a name has only the letters A-Z and a-z and the digits 0-9");
+/// Why a name is not allowed. Shown as a sentence for the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameError {
+    /// A character is neither a letter nor a digit of ASCII.
+    Character {
+        /// The first such character.
+        character: char,
+        /// Where it stands.
+        place: Place,
+    },
+    /// The name is shorter or longer than [`NAME_LENGTH`].
+    Length,
+    /// The name is one of [`RESERVED_NAMES`].
+    Reserved,
+}
+
+/// Where in a name a character stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is the first one.
+    Start,
+    /// It is neither.
+    Middle,
+    /// It is the last one.
+    End,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (character, place) = match *self {
+            NameError::Character { character, place } => (character, place),
+            NameError::Length => return f.write_str("a name is 4 to 64 characters long"),
+            NameError::Reserved => return f.write_str("this name is reserved; choose another"),
+        };
+        let shown = ShownChar(character);
+        write!(
+            f,
+            "a name has only the letters A-Z and a-z and the digits 0-9; this one has {shown}"
+        )?;
+        // These look like the letters and digits that are allowed.
+        f.write_str(match character {
+            '\u{370}'..='\u{3ff}' => ", a Greek character",
+            '\u{400}'..='\u{52f}' => ", a Cyrillic character",
+            '\u{ff01}'..='\u{ff5e}' => ", a full-width character",
+            _ => "",
+        })?;
+        f.write_str(match place {
+            Place::Start => " at its start",
+            Place::Middle => "",
+            Place::End => " at its end",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// Checks a name against the protocol's rules.
+pub fn check_name(name: &str) -> Result<(), NameError> {
+    let is_bad = |(_, char): &(usize, char)| !char.is_ascii_alphanumeric();
+    if let Some((at, character)) = name.char_indices().find(is_bad) {
+        let place = match at {
+            0 => Place::Start,
+            _ if at + character.len_utf8() == name.len() => Place::End,
+            _ => Place::Middle,
+        };
+        return Err(NameError::Character { character, place });
     }
     if !NAME_LENGTH.contains(&name.len()) {
-        return Err("a name is 4 to 64 characters long");
+        return Err(NameError::Length);
     }
     if RESERVED_NAMES
         .iter()
         .any(|reserved| name.eq_ignore_ascii_case(reserved))
     {
-        return Err("this name is reserved; choose another");
+        return Err(NameError::Reserved);
     }
     Ok(())
 }
@@ -77,6 +141,30 @@ mod tests {
             "é000",
         ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_character_that_is_wrong_is_named() {
+        for (name, words) in [
+            ("Anna\n", "this one has a newline at its end"),
+            ("Anna\r\n", "this one has a carriage return"),
+            ("Anna ", "this one has a blank at its end"),
+            (" Anna", "this one has a blank at its start"),
+            ("Anna\0", "this one has a zero byte at its end"),
+            ("An na", "this one has a blank"),
+            ("Аnna", "'А' (U+0410), a Cyrillic character at its start"),
+            ("Annα", "'α' (U+03B1), a Greek character at its end"),
+            (
+                "ＡＮＮＡ",
+                "'Ａ' (U+FF21), a full-width character at its start",
+            ),
+            ("An\u{200b}na", "this one has a zero-width space (U+200B)"),
+            ("An\u{202e}na", "this one has U+202E"),
+            ("anna_1", "this one has '_'"),
+        ] {
+            let why = check_name(name).unwrap_err().to_string();
+            assert!(why.ends_with(words), "{name:?}: {why}");
         }
     }
 

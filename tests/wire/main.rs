@@ -23,6 +23,7 @@ mod commands;
 mod framing;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod hints;
 mod leaving;
 mod lines;
 mod listening;

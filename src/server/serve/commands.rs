@@ -12,7 +12,7 @@ use crate::sync::Arc;
 use crate::sync::channel::bounded;
 use crate::transport::{CloseCause, CloseReason};
 use crate::wire::syntax_error;
-use crate::wire::{Command, Field, NameKey, ServerMessage, check_name, check_password};
+use crate::wire::{Command, Field, NameError, NameKey, ServerMessage, check_name, check_password};
 
 /// The wait for the answer to a first wrong password. It doubles with each further one.
 const FIRST_FAILURE_PAUSE: Duration = Duration::from_millis(250);
@@ -87,7 +87,7 @@ impl Handler<'_> {
             return Err(format!("you are logged in already, as {}", session.name()).into());
         }
         let name = name.text().ok_or("Name is missing or not a string")?;
-        check_name(name)?;
+        check_name(name).map_err(|why| why.to_string())?;
         let password = match password {
             Field::Absent => None,
             Field::Text(text) if text.is_empty() => None,
@@ -192,7 +192,7 @@ impl Handler<'_> {
         password: &Field<'_>,
     ) -> Result<(), Cow<'static, str>> {
         let name = name.text().ok_or("Name is missing or not a string")?;
-        check_name(name)?;
+        check_name(name).map_err(|why| why.to_string())?;
         let password = password
             .text()
             .ok_or("Password is missing or not a string")?;
@@ -223,8 +223,12 @@ impl Handler<'_> {
         let Some(session) = &self.session else {
             return self.refuse_private(shown, "log in before you write to somebody");
         };
-        if check_name(shown).is_err() {
-            return self.refuse_private(shown, NOT_ONLINE);
+        match check_name(shown) {
+            Ok(()) => {}
+            Err(why @ NameError::Character { .. }) => {
+                return self.refuse_private(shown, &format!("{NOT_ONLINE}: {why}"));
+            }
+            Err(_) => return self.refuse_private(shown, NOT_ONLINE),
         }
         let friend = NameKey::new(shown);
         let receipt = self.connection.open_receipt(&friend, shown);

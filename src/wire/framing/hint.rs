@@ -76,17 +76,20 @@ pub(super) fn of_length(prefix: &[u8; 4], limit: usize) -> Option<&'static str> 
         [0, _, b'{', b'"' | b'}' | b' ' | b'\t' | b'\r' | b'\n'] => {
             "is it sent as 2 bytes, as writeUTF does in Java? It must be 4"
         }
+        [0, b'{', b'"' | b'}' | b' ' | b'\t' | b'\r' | b'\n', _] => {
+            "is there a single zero byte before the object? A length has 4 bytes, and need not come at all"
+        }
         [0, first, 0, second] if may_begin_text(*first) && may_begin_text(*second) => {
             "is this text in UTF-16? It must be UTF-8, and may stand without a length"
+        }
+        [b'\r' | b'\n', ..] => {
+            "is there a newline behind a message that its length does not count?"
         }
         _ if (1..=limit).contains(&swapped) => "the length is out of bounds; is it little-endian?",
         [0, ..] => return None,
         [b'{', ..] => {
             "a message came without a length, or the length of the one before was too small: it counts bytes, not \
              characters"
-        }
-        [b'\r' | b'\n', ..] => {
-            "is there a newline behind a message that its length does not count?"
         }
         [0xff, 0xff, 0xff, 0xff] => "this is what a QDataStream writes for a null string",
         _ => {
