@@ -10,8 +10,8 @@ const FULL_WIDTH: [char; 7] = ['，', '：', '｛', '｝', '［', '］', '；'];
 
 /// Says what `serde_json` found wrong in `text`, where that is, and what the likely mistake is.
 ///
-/// Of the text only the one character is shown at which `serde_json` gave up: the sentence goes into the log, and the text
-/// may hold a password.
+/// Of the text only the one character is shown at which `serde_json` gave up, and no letter or digit: the sentence goes into
+/// the log, and the text may hold a password.
 pub fn explain(text: &str, error: &serde_json::Error) -> String {
     let full = error.to_string();
     let what = full
@@ -20,8 +20,13 @@ pub fn explain(text: &str, error: &serde_json::Error) -> String {
     let at = offset_of(text, error);
     let place = place_of(text, at);
     let mut sentence = format!("{what} at {place}");
-    if let Some(found) = Found::at_start(&text.as_bytes()[at..]) {
-        sentence += &format!(", where there is {found}");
+    match Found::at_start(&text.as_bytes()[at..]) {
+        Some(Found::Char(char)) if char.is_ascii_alphabetic() => {
+            sentence += ", where there is a letter";
+        }
+        Some(Found::Char(char)) if char.is_ascii_digit() => sentence += ", where there is a digit",
+        Some(found) => sentence += &format!(", where there is {found}"),
+        None => {}
     }
     if let Some(hint) = hint(text, at, what) {
         sentence += "; ";
@@ -134,7 +139,7 @@ mod tests {
         for (text, words) in [
             (
                 r#"{"a":"a 15" screen"}"#,
-                &["column 13", "'s'", "not written as \\\""][..],
+                &["column 13", "a letter", "not written as \\\""][..],
             ),
             (r#"{"a":"你" 好"}"#, &["column 10", "'好' (U+597D)", "\\\""]),
             ("{\n\"a\":1,\n}", &["line 3, column 1", "comma"]),
@@ -143,12 +148,12 @@ mod tests {
             (r#"{'a':1}"#, &["column 2", "single"]),
             (r#"{"a":'b'}"#, &["column 6", "single"]),
             (r#"{a:1}"#, &["key", "double quotes"]),
-            (r#"{"a":True}"#, &["'T'", "small letters"]),
+            (r#"{"a":True}"#, &["a letter", "small letters"]),
             (r#"{"a":None}"#, &["null"]),
             (r#"{"a":NaN}"#, &["NaN"]),
             (r#"{"a":-Infinity}"#, &["infinity"]),
-            (r#"{"a":01}"#, &["column 7", "leading zero"]),
-            (r#"{"a":hello}"#, &["'h'", "double quotes"]),
+            (r#"{"a":01}"#, &["column 7", "a digit", "leading zero"]),
+            (r#"{"a":hello}"#, &["a letter", "double quotes"]),
             (r#"{“a”:1}"#, &["'“' (U+201C)", "straight"]),
             (r#"{"a"：1}"#, &["'：' (U+FF1A)", "full-width"]),
             (r#"{"a":1，"b":2}"#, &["'，'", "full-width"]),
@@ -163,6 +168,23 @@ mod tests {
             let sentence = explained(text);
             for word in words {
                 assert!(sentence.contains(word), "{text}: {sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_password_is_shown() {
+        for text in [
+            r#"{"Password":"ab"xyz"}"#,
+            r#"{"Password":xyz}"#,
+            r#"{"Password":0789}"#,
+        ] {
+            let sentence = explained(text);
+            let shown: Vec<&str> = sentence
+                .split(|char: char| !char.is_alphanumeric())
+                .collect();
+            for part in ["x", "xyz", "0789", "7", "07"] {
+                assert!(!shown.contains(&part), "{sentence}");
             }
         }
     }

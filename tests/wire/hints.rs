@@ -150,6 +150,10 @@ fn a_length_in_another_form_is_named() {
         // The BinaryWriter of .NET, with all in one segment, or with the length in a segment of its own.
         (with(&[30], LOGIN), &["1 byte", "BinaryWriter"]),
         (vec![30], &["1 byte", "BinaryWriter"]),
+        // These lengths look like a digit, a bracket and a quote.
+        (with(b"3", &of_size(51)), &["1 byte", "BinaryWriter"]),
+        (with(b"[", &of_size(91)), &["1 byte", "BinaryWriter"]),
+        (with(b"\"", &of_size(34)), &["1 byte", "BinaryWriter"]),
         (
             with(&[0x80 | 72, 1], &of_size(200)),
             &["7 bits", "BinaryWriter"],
@@ -270,7 +274,7 @@ fn mistakes_inside_an_object_are_named() {
         (r#"{"Command":'77'}"#, &["column 12", "single"]),
         (
             r#"{Command:"77"}"#,
-            &["column 2", "'C'", "key stands in double quotes"],
+            &["column 2", "a letter", "key stands in double quotes"],
         ),
         (
             r#"{"Command":"77","x":True}"#,
@@ -303,7 +307,7 @@ fn mistakes_inside_an_object_are_named() {
         ),
         (
             r#"{"Command":"05","Message":"say "hi" now"}"#,
-            &["column 33", "'h'", r#"not written as \""#],
+            &["column 33", "a letter", r#"not written as \""#],
         ),
         (
             "{\"Command\":\"05\",\"Message\":\"a\nb\"}",

@@ -85,7 +85,7 @@ fn what_a_mistake_has_swallowed_is_said_and_where_the_mistake_is() {
         for (bad, words) in [
             (
                 r#"{"Command":"05","Message":"a 15" screen"}"#,
-                "column 34, where there is 's'; is a quote inside the text not written as \\\"",
+                "column 34, where there is a letter; is a quote inside the text not written as \\\"",
             ),
             (
                 r#"{"Command":"05","Message":"hi""#,

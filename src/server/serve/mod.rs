@@ -134,9 +134,9 @@ impl<'a> Handler<'a> {
             }
             self.flush();
             self.pause(wait)?;
-            if let Unfinished::Until(deadline) = &mut self.unfinished {
-                // The rest of the frame may have come while the server did not read.
-                *deadline += wait;
+            if let Unfinished::Until(deadline) = self.unfinished {
+                // The rest may have come while the server did not read.
+                self.unfinished = Unfinished::Until(deadline + wait);
             }
         }
         self.check_open()
@@ -176,7 +176,10 @@ impl<'a> Handler<'a> {
             Err(_) if login_deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 Err(self.login_timeout())
             }
-            Err(_) if frame_deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+            Err(error)
+                if error.kind() == io::ErrorKind::TimedOut
+                    && frame_deadline.is_some_and(|deadline| Instant::now() >= deadline) =>
+            {
                 self.tell_of_unfinished(frames);
                 Ok(())
             }

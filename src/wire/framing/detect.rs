@@ -2,6 +2,7 @@
 
 use super::Framing;
 use super::error::FrameError;
+use super::hint;
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446, section 5.1).
 pub const TLS_HANDSHAKE: u8 = 22;
@@ -29,6 +30,8 @@ pub fn detect(bytes: &[u8]) -> Result<Option<(Framing, usize)>, FrameError> {
 /// Names the protocol or the mistake that most likely begins with `bytes`, for the log and for the author of the
 /// client.
 fn guess(bytes: &[u8]) -> FrameError {
+    const ONE_BYTE: &str =
+        "is the length sent as 1 byte, as BinaryWriter does in .NET? It must be 4, big-endian";
     const HTTP_METHODS: [&[u8]; 10] = [
         b"GET ",
         b"POST ",
@@ -53,12 +56,11 @@ fn guess(bytes: &[u8]) -> FrameError {
         [_, _, 0, 0, 0, 0, 0, 0, ..] => "is the length sent as 8 bytes, little-endian?",
         [_, _, 0, 0, ..] => "is the length little-endian?",
         [_, 0, b'{', ..] => "is the length sent as 2 bytes, little-endian?",
+        [_, b'{', ..] if hint::has_short_length(bytes) => ONE_BYTE,
         [b'[', ..] => "a JSON array is not a message",
         [b'"' | b'\'', ..] => "was the object encoded twice, or printed in quotes?",
+        [_, b'{', ..] | [0x01..=0x1f] => ONE_BYTE,
         [b'0'..=b'9', ..] => "is the length written in digits? It must be 4 bytes, big-endian",
-        [_, b'{', ..] | [0x01..=0x1f] => {
-            "is the length sent as 1 byte, as BinaryWriter does in .NET? It must be 4, big-endian"
-        }
         [0x80..=0xff, 0x01..=0x7f, b'{', ..] => {
             "is the length sent in 7 bits a byte, as BinaryWriter does in .NET? It must be 4 bytes, big-endian"
         }

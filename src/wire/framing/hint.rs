@@ -39,7 +39,7 @@ pub(super) fn of_stray(rest: &[u8], has_length: bool) -> &'static str {
 
 /// Whether `rest` seems to begin with a length of 1 byte, or of 7 bits a byte as the `BinaryWriter` of .NET writes it, and
 /// then an object.
-fn has_short_length(rest: &[u8]) -> bool {
+pub(super) fn has_short_length(rest: &[u8]) -> bool {
     let (length, object) = match rest {
         [length @ 0..0x80, object @ ..] => (usize::from(*length), object),
         [low, high @ 0..0x80, object @ ..] => {
@@ -63,7 +63,7 @@ pub(super) fn is_utf_16(text: &[u8]) -> bool {
     matches!(
         text,
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{', 0, ..] | [0, b'{', 0, ..]
-    ) || matches!(text, [0, 0, 0, b'{', ..] | [0, 0, 0xfe, 0xff, ..])
+    ) || matches!(text, [0, 0, 0, b'{', 0, ..] | [0, 0, 0xfe, 0xff, ..])
 }
 
 /// The mistake that a length shows which is out of bounds; `limit` is the largest one allowed. `None` if it is just too

@@ -66,7 +66,7 @@ mod tests {
         for (bytes, words) in [
             (
                 &br#"{"Command":"05","Message":"a 15" screen"}"#[..],
-                "column 34, where there is 's'; is a quote",
+                "column 34, where there is a letter; is a quote",
             ),
             (
                 br#"{"Command":"05","Message":"hi}"#,
@@ -79,7 +79,7 @@ mod tests {
             ),
             (
                 br#"{"Command":"05","Message":"hi}{"Command":"14"}"#,
-                "column 33, where there is 'C'; is a quote",
+                "column 33, where there is a letter; is a quote",
             ),
             (
                 br#"{{"Command":"14"}"#,
