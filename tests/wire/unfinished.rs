@@ -99,7 +99,11 @@ fn what_a_mistake_has_swallowed_is_said_and_where_the_mistake_is() {
             let why = expect_notice(&mut anna);
             assert!(why.contains(words), "{bad}: {why}");
             anna.half_close();
-            assert!(expect_notice(&mut anna).contains("in the middle"));
+            let why = expect_notice(&mut anna);
+            assert!(
+                why.contains("in the middle") && why.contains(words),
+                "{bad}: {why}"
+            );
             while let Some(frame) = anna.next_frame() {
                 assert_eq!(frame, br#"{"Command":"14"}"#);
             }

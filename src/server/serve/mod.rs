@@ -164,7 +164,10 @@ impl<'a> Handler<'a> {
         match received.and_then(|()| self.reader.receive(frames.space())) {
             Ok(Some(0)) if frames.is_inside_frame() => Err(CloseCause::new(
                 CloseReason::ClosedByClient,
-                "the connection was closed in the middle of a message; is a closing brace missing?",
+                format!(
+                    "the connection was closed in the middle of a message; {}",
+                    frames.guess_at_missing()
+                ),
             )),
             Ok(Some(0)) => Err(CloseReason::ClosedByClient.into()),
             Ok(Some(count)) => {
@@ -213,7 +216,7 @@ impl<'a> Handler<'a> {
         let heartbeat = humantime::format_duration(self.shared.config.heartbeat);
         let guess = frames.guess_at_missing();
         self.notice(&format!(
-            "a message has begun {heartbeat} ago and does not end; all that comes is taken for a part of it; {guess}"
+            "a message began {heartbeat} ago and has not ended; all that comes is taken for a part of it; {guess}"
         ));
     }
 
