@@ -3,6 +3,7 @@
 import time
 
 from chat import Broken, PATIENCE, Scene, now
+from links import flood_by_reconnecting
 from network import Lan
 
 LIMIT = 4
@@ -89,3 +90,49 @@ def _until_let_in(scene, host, name, address):
             client.close()
             time.sleep(0.1)
     raise Broken(f"{name} was never let in")
+
+
+def budget_of_address(report, chatd, folder):
+    """What one address has used up stays used up when its connections end, and is no matter to another address."""
+    with Scene(chatd, folder) as scene:
+        scene.start("--max-registrations", "1", "--max-login-failures", "1").wait_until_up()
+        first, second = scene.lan.host(), scene.lan.host()
+
+        def replies(count, command, reply, password):
+            """What new connections are told, one after another, that send one command each."""
+            words = []
+            for number in range(count):
+                client = scene.client(first, f"Client{number}")
+                client.send(Command=command, Name=f"Name{number}", Password=password)
+                message = client.expect(reply)[1]
+                words.append(message.get("Message", "") if message["Flag"] == 0 else "done")
+                client.close()
+            return words
+
+        # Twenty connections may do what each of them may.
+        registered = replies(22, "02", "12", "right")
+        report.promise("one address registers 20 names, whatever its connections, and no more", registered[-1],
+                       registered[:20] == ["done"] * 20 and all("your address" in word for word in registered[20:]))
+        client = scene.client(second, "Other")
+        report.promise("another address can register", "it did", client.register("Other1")["Flag"] == 1)
+
+        guessed = replies(22, "01", "11", "wrong")
+        report.promise("one address may send 20 wrong passwords, whatever its connections, and no more", guessed[-1],
+                       not any("your address" in word for word in guessed[:20])
+                       and all("your address" in word for word in guessed[20:]))
+        client.name = "Other1"
+        report.promise("another address logs in with its password", "it did", client.ask_login("secret")["Flag"] == 1)
+
+
+def reconnect(report, chatd, folder, seconds=15, rate=64 << 10):
+    """Who floods by reconnecting for each burst gets no more through than one connection that stays."""
+    with Scene(chatd, folder) as scene:
+        scene.start().wait_until_up()
+        listener = scene.guest(scene.lan.host(), "Listener")
+        scene.meanwhile(flood_by_reconnecting, scene.lan.host(), "Flood")
+        time.sleep(5)  # the burst is used up by then
+        before, start = listener.received, now()
+        time.sleep(seconds - 5)
+        seen = (listener.received - before) / (now() - start)
+        report.promise("what a listener is sent by a flood that reconnects stays below 1.3 times --byte-rate",
+                       f"{seen / 1024:.0f} KiB/s of {rate >> 10}", seen < 1.3 * rate)

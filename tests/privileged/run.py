@@ -70,6 +70,7 @@ WAITING = {
     "come-back-rto-max": functools.partial(vanishing.come_back, rto_max_ms=2000),
     "same-name": vanishing.return_under_the_same_name,
     "addresses": addresses.limit_by_address,
+    "budget": addresses.budget_of_address,
     "full-disk": disk.full,
     "full-disk-start": disk.full_at_start,
     "read-only-start": disk.read_only_at_start,
@@ -79,6 +80,7 @@ WAITING = {
 MEASURING = {
     "flood-small": functools.partial(links.flood_behind_link, size=0),
     "flood-large": functools.partial(links.flood_behind_link, size=links.LARGEST),
+    "reconnect": addresses.reconnect,
     "flood-crowd": functools.partial(links.crowd_of_flooders, addresses=16, seconds=30),
     "loss": links.loss,
     "slow-tls": links.slow_tls_client,

@@ -325,6 +325,9 @@ impl Handler<'_> {
 
 /// Why something is refused that was done too often, with the time to wait.
 fn try_again(what: &str, wait: Duration) -> Cow<'static, str> {
-    let seconds = wait.as_secs() + 1;
-    format!("{what} from your address; try again in {seconds} seconds").into()
+    let time = match wait.as_secs() + 1 {
+        seconds @ ..120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
+    };
+    format!("{what} from your address; try again in {time}").into()
 }
