@@ -9,6 +9,7 @@ use super::addresses::own_addresses;
 use super::config::Config;
 use super::error::StartError;
 use super::rejection::Rejection;
+use super::repeated_lines::RepeatableLine;
 use super::serve;
 use super::shared::Shared;
 use crate::sync::Arc;
@@ -146,12 +147,16 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
             Err(limit) => (None, Some(Rejection::NoPermit(limit))),
         },
     };
-    if let Some(rejection) = &rejection {
-        log::warn!("refused a connection from {peer}: {rejection}");
+    if let Some(rejection) = rejection {
+        shared
+            .repeated_lines
+            .log(RepeatableLine::Refused { peer, rejection });
     }
     if let Err(error) = socket::prepare(&socket, shared.config.dead_after()) {
         // The client has gone already, as port scanners do.
-        log::info!("{peer} left before it was served: {error}");
+        shared
+            .repeated_lines
+            .log(RepeatableLine::LeftUnserved { peer, error });
         return Ok(());
     }
     let tls = match &shared.tls {

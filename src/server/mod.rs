@@ -14,6 +14,7 @@ pub mod logging;
 pub mod moderator;
 mod permits;
 mod rejection;
+mod repeated_lines;
 mod report;
 mod retry_thread;
 mod serve;
@@ -160,7 +161,7 @@ impl Server {
             data_dir.path().display()
         );
         let addresses: Vec<SocketAddr> = handle.plain.iter().chain(&handle.tls).copied().collect();
-        // Dropped at the end of this function, which ends the heartbeat and the reports.
+        // Dropped at the end of this function, which ends the heartbeat.
         let (_ticking, stopped) = bounded(0);
         let started = start_threads(
             &shared,
@@ -198,14 +199,13 @@ fn start_threads(
     spawn("retry", Box::new(retry))?;
 
     let (sessions, interval) = (Arc::clone(&shared.sessions), config.heartbeat);
-    let heartbeat_stopped = stopped.clone();
-    let heartbeat = move || heartbeat::run(&sessions, interval, &heartbeat_stopped);
+    let heartbeat = move || heartbeat::run(&sessions, interval, &stopped);
     spawn("heartbeat", Box::new(heartbeat))?;
 
-    let reported = Arc::downgrade(shared);
+    let (reported, repeated_lines) = (Arc::downgrade(shared), Arc::clone(&shared.repeated_lines));
     let read = move || reported.upgrade().map(|shared| shared.stats());
     let write = |line| log::info!("{line}");
-    let report = move || report::run(report::INTERVAL, &stopped, read, write);
+    let report = move || report::run(report::INTERVAL, &repeated_lines, read, write);
     spawn("report", Box::new(report))?;
 
     for listener in listeners {

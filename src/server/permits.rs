@@ -48,7 +48,7 @@ enum Kind {
 }
 
 /// Which limit leaves no permit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum NoPermit {
     /// There are as many connections as there may be: so many.
     Full(usize),

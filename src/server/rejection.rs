@@ -7,7 +7,7 @@ use crate::storage::bans::BANNED;
 use crate::transport::{CloseCause, CloseReason};
 
 /// Why a client is not served. Shown as the sentence that it is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Rejection {
     /// A limit on connections was met.
     NoPermit(NoPermit),

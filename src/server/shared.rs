@@ -6,6 +6,7 @@ use super::budget::Budgets;
 use super::config::Config;
 use super::connection_registry::ConnectionRegistry;
 use super::permits::Permits;
+use super::repeated_lines::RepeatedLines;
 use super::stats::Stats;
 use crate::chat::fan_out::{FanOutThread, event_queue};
 use crate::chat::{EventQueue, Room, SessionMap};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(super) connections: ConnectionRegistry,
     pub(super) permits: Arc<Permits>,
     pub(super) budgets: Budgets,
+    /// Written by the report thread too.
+    pub(super) repeated_lines: Arc<RepeatedLines>,
     /// Set once, when the server stops: from then on no command of a client is carried out.
     is_stopping: AtomicBool,
 }
@@ -62,6 +65,7 @@ impl Shared {
             connections: ConnectionRegistry::default(),
             permits: Arc::new(Permits::new(config.max_connections, config.max_per_address)),
             budgets: Budgets::new(),
+            repeated_lines: Arc::new(RepeatedLines::new()),
             is_stopping: AtomicBool::new(false),
             config,
         };

@@ -50,6 +50,7 @@ pub(super) fn stop(shared: &Shared, listeners: &[SocketAddr]) {
         let deadline = Instant::now() + CLOSE_PATIENCE;
         shared.permits.wait_until_all_returned(deadline);
     }
+    shared.repeated_lines.close();
     log::info!("stopped");
 }
 

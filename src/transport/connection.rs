@@ -75,6 +75,15 @@ impl Connection {
         self.peer
     }
 
+    /// What the log calls it.
+    pub fn label(&self) -> ConnectionLabel {
+        ConnectionLabel {
+            number: self.number,
+            peer: self.peer,
+            is_tls: self.is_tls,
+        }
+    }
+
     /// Whom the connection is counted for.
     pub fn origin(&self) -> Origin {
         Origin::new(self.peer.ip(), self.number)
@@ -378,6 +387,23 @@ impl Connection {
 
 /// Address, transport and number, for the log.
 impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.label().fmt(f)
+    }
+}
+
+/// What the log calls a connection. It does not keep the connection alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLabel {
+    /// Counts connections since the start.
+    pub number: u64,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub is_tls: bool,
+}
+
+impl fmt::Display for ConnectionLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let transport = if self.is_tls { "TLS" } else { "plain" };
         write!(f, "{}, {transport}, connection {}", self.peer, self.number)

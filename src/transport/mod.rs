@@ -16,6 +16,6 @@ pub mod tls;
 pub use batch::Batch;
 pub use close_reason::CloseReason;
 pub use close_state::CloseCause;
-pub use connection::Connection;
+pub use connection::{Connection, ConnectionLabel};
 pub use origin::Origin;
 pub use receipt::Receipt;

@@ -1,6 +1,7 @@
 //! The log: who came, who went and why, and nothing that a client should not be able to put there.
 
 use std::fs;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -143,6 +144,107 @@ fn who_is_refused_is_logged_with_the_limit() {
     assert!(line.contains("WARN") && line.contains("takes 1 "), "{line}");
     drop((anna, late));
     server.stop();
+}
+
+/// How many lines like this a line of the log stands for: one, unless it is a summary.
+fn count_of(line: &str) -> usize {
+    let Some((before, _)) = line.split_once(" more like this in ") else {
+        return 1;
+    };
+    let (_, count) = before.rsplit_once(' ').unwrap();
+    count.parse().unwrap()
+}
+
+/// Lines about the clients of [`babble`].
+fn about_babblers(log: &str) -> Vec<&str> {
+    let about = |line: &&str| line.contains("not logged in left (bad input");
+    log.lines().filter(about).collect()
+}
+
+/// Connects so often, and sends what can't be understood.
+fn babble(server: &Chatd, count: usize) {
+    for _ in 0..count {
+        let mut client = server.connect();
+        client.send_bytes(b"{]");
+        client.expect_notice();
+        client.expect_end();
+    }
+}
+
+#[test]
+fn lines_that_repeat_for_one_address_are_gathered_and_counted_until_the_stop() {
+    const COUNT: usize = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    let start = Instant::now();
+    babble(&server, COUNT);
+    // Lines about those who log in stay one each.
+    for number in 0..20 {
+        server.guest(&format!("Guest{number}")).log_out();
+    }
+    let periods = start.elapsed().as_secs() as usize / 10 + 1;
+    let log = server.stop();
+    let lines = about_babblers(&log);
+    // Five as they are and a summary in each ten seconds.
+    assert!(lines.len() <= 6 * periods, "{log}");
+    let counts = lines.iter().map(|line| count_of(line));
+    assert_eq!(counts.sum::<usize>(), COUNT, "{log}");
+    let last = lines.last().unwrap();
+    assert!(last.contains(" 127.0.0.1: ") && last.contains(", plain, connection "));
+    let guests = log.lines().filter(|line| line.contains(" Guest"));
+    assert_eq!(guests.count(), 40, "{log}");
+    expect_harmless(&log);
+}
+
+#[test]
+fn a_summary_comes_although_nothing_more_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    babble(&server, 7);
+    server.log_line(" more like this in ");
+    let so_far = server.process.err.so_far();
+    let counts = about_babblers(&so_far).into_iter().map(count_of);
+    assert_eq!(counts.sum::<usize>(), 7, "{so_far}");
+    let log = server.stop();
+    assert_eq!(about_babblers(&log), about_babblers(&so_far));
+}
+
+#[test]
+fn those_who_are_refused_again_and_again_are_gathered_too() {
+    const COUNT: usize = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = chatd(folder.path());
+    command.arg("--max-connections=1");
+    let server = Chatd::start(command);
+    let anna = server.guest("Anna");
+    let start = Instant::now();
+    for _ in 0..COUNT {
+        let mut client = server.connect();
+        // Who shows a framing is told at once.
+        client.send(&json!({"Command": "77"}));
+        client.expect_notice();
+    }
+    let periods = start.elapsed().as_secs() as usize / 10 + 1;
+    drop(anna);
+    let log = server.stop();
+    let lines = log.lines().filter(|line| line.contains("refused a"));
+    let counts: Vec<usize> = lines.map(count_of).collect();
+    assert!(counts.len() <= 6 * periods, "{log}");
+    assert_eq!(counts.iter().sum::<usize>(), COUNT, "{log}");
+}
+
+#[test]
+fn every_line_is_in_the_log_that_is_asked_for_details() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = chatd(folder.path());
+    command.env("RUST_LOG", "debug");
+    let server = Chatd::start(command);
+    babble(&server, 30);
+    let log = server.stop();
+    let lines = about_babblers(&log);
+    assert!(lines.iter().any(|line| line.contains(" DEBUG ")), "{log}");
+    let single = lines.iter().filter(|line| !line.contains(" more like "));
+    assert_eq!(single.count(), 30, "{log}");
 }
 
 /// Checks that what is logged can't steer a terminal, and that each line is one the server wrote.

@@ -21,7 +21,7 @@ static LOG: Log = Log {
 
 impl log::Log for Log {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Info
+        metadata.level() <= log::Level::Debug
     }
 
     fn log(&self, record: &log::Record<'_>) {
@@ -38,8 +38,9 @@ impl log::Log for Log {
 fn logged_server() -> TestServer {
     static START: Once = Once::new();
     START.call_once(|| {
+        // At this level lines that repeat are not gathered.
         log::set_logger(&LOG).unwrap();
-        log::set_max_level(log::LevelFilter::Info);
+        log::set_max_level(log::LevelFilter::Debug);
     });
     TestServer::calm()
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::super::repeated_lines::RepeatableLine;
 use super::Handler;
 use crate::chat::moderation::MUTED;
 use crate::chat::room::{NAME_IN_USE, NOT_ONLINE};
@@ -199,7 +200,10 @@ impl Handler<'_> {
         check_password(password)?;
         let limit = self.shared.config.max_registrations;
         if limit > 0 && self.registrations >= limit {
-            log::warn!("refused another registration ({})", self.connection);
+            let connection = self.connection.label();
+            self.shared
+                .repeated_lines
+                .log(RepeatableLine::RegistrationRefused { connection });
             return Err(format!("one connection can register {limit} names").into());
         }
         if let Err(wait) = self.budget.take_registration() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::budget::Budget;
 use super::permits::Permit;
 use super::rejection::Rejection;
+use super::repeated_lines::RepeatableLine;
 use super::shared::Shared;
 use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
@@ -317,12 +318,15 @@ impl<'a> Handler<'a> {
             });
             let _ = done.recv();
         }
-        let who = session
-            .as_ref()
-            .map_or("a client that was not logged in", |session| session.name());
         let cause = self.connection.decisive_cause(cause);
         // The log has its line before the client can see the end.
-        log::info!("{who} left ({cause}; {})", self.connection);
+        match &session {
+            Some(session) => log::info!("{} left ({cause}; {})", session.name(), self.connection),
+            None => self.shared.repeated_lines.log(RepeatableLine::Left {
+                connection: self.connection.label(),
+                cause: cause.clone(),
+            }),
+        }
         self.connection.end(cause);
         let connection = Arc::clone(&self.connection);
         connection.see_off(|| {
