@@ -140,16 +140,23 @@ impl RepeatedLines {
             return;
         }
         let detail = log::log_enabled!(Level::Debug).then(|| line.to_string());
+        if let Some(line) = self.take(line) {
+            log::log!(level, "{line}");
+        } else if let Some(detail) = detail {
+            log::debug!("{detail}");
+        }
+    }
+
+    /// Returns the line if it is to be written. Otherwise a summary will count it.
+    fn take(&self, line: RepeatableLine) -> Option<RepeatableLine> {
         let fate = self.gathered.lock().take(line, Instant::now());
         match fate {
-            Fate::Written(line) => log::log!(level, "{line}"),
+            Fate::Written(line) => Some(line),
             Fate::Counted { is_first } => {
                 if is_first {
                     self.changed.notify_all();
                 }
-                if let Some(detail) = detail {
-                    log::debug!("{detail}");
-                }
+                None
             }
         }
     }
@@ -530,30 +537,25 @@ mod tests {
         };
         assert!(matches!(lines.wait(Instant::now()), Woken::Deadline));
         let far = Instant::now() + 3600 * SECOND;
+        let (told, woken) = crossbeam_channel::unbounded();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
-                let Woken::Due(summaries) = lines.wait(far) else {
-                    panic!("no summary");
-                };
-                let woken = lines.wait(far);
-                assert!(matches!(woken, Woken::Closed), "{woken:?}");
-                texts(summaries)
-            });
-            for port in 1..=(WRITTEN as u16 + 1) {
-                let fate = lines
-                    .gathered
-                    .lock()
-                    .take(line(7, port, Rejection::Banned), Instant::now());
-                if matches!(fate, Fate::Counted { is_first: true }) {
-                    lines.changed.notify_all();
+            scope.spawn(|| {
+                for _ in 0..2 {
+                    told.send(lines.wait(far)).unwrap();
                 }
-            }
-            while lines.gathered.lock().next_due().is_some() {
-                std::thread::yield_now();
-            }
+            });
+            // Nothing wakes it yet, so it sleeps until the far deadline.
+            assert!(woken.recv_timeout(Duration::from_millis(50)).is_err());
+            while lines.take(line(7, 1, Rejection::Banned)).is_some() {}
+            let due = woken.recv_timeout(20 * SECOND);
+            // This wakes it even if there was no summary, or a failure would hang.
             lines.close();
-            let summaries = waiting.join().unwrap();
-            assert!(summaries[0].starts_with("192.0.2.7: 1 more like this in 1 s: "));
+            let closed = woken.recv_timeout(20 * SECOND);
+            assert!(matches!(closed, Ok(Woken::Closed)), "{closed:?}");
+            let Ok(Woken::Due(due)) = due else {
+                panic!("{due:?}");
+            };
+            assert!(due[0].to_string().starts_with("192.0.2.7: 1 more like "));
         });
     }
 }
