@@ -11,7 +11,7 @@ use super::close_reason::CloseReason;
 use super::close_state::{CloseCause, CloseState, Phase};
 use super::pending_receipts::PendingReceipts;
 use super::receipt::{DeliveryResult, Receipt};
-use super::send_queue::{Chunk, SendQueue};
+use super::send_queue::{CHUNK_COST_WITH_RECEIPT, Chunk, SendQueue};
 use super::socket::Sink;
 use super::tls::Tls;
 use crate::sync::Instant;
@@ -32,6 +32,9 @@ const FLUSHED_AT_ONCE: usize = 256 << 10;
 /// Receipts are corked until they cost this much, in bytes and overhead.
 const MAX_CORKED: usize = 16 << 10;
 
+/// Room for so many encrypted receipts is kept for the next ones; more is given back.
+const KEPT_RECEIPTS: usize = 32;
+
 /// A client whose socket has taken nothing for this long, although something waits, doesn't read.
 const STANDSTILL: Duration = Duration::from_secs(2);
 
@@ -48,7 +51,7 @@ pub struct Outbox {
     /// What the socket has not taken yet. In front of it is the ciphertext in `tls`.
     queue: SendQueue,
     tls: Option<Box<Tls>>,
-    /// Receipts of messages that are encrypted, but whose ciphertext is not all sent.
+    /// Receipts of messages that are encrypted, but whose ciphertext is not all sent. Each costs as much as its chunk did.
     encrypted: Vec<Receipt>,
     /// Receipts that are decided. The thread that holds the lock resolves them after it has released it, because
     /// that takes the lock of another outbox.
@@ -125,7 +128,8 @@ impl Outbox {
 
     /// What waits, in bytes and overhead.
     pub fn backlog(&self) -> usize {
-        self.queue.cost() + self.tls.as_ref().map_or(0, |tls| tls.outgoing().len())
+        let ciphertext = self.tls.as_ref().map_or(0, |tls| tls.outgoing().len());
+        self.queue.cost() + ciphertext + self.encrypted.len() * CHUNK_COST_WITH_RECEIPT
     }
 
     /// Whether something waits that the socket did not take.
@@ -208,12 +212,12 @@ impl Outbox {
                 return;
             }
         }
-        self.queue.push(Chunk {
+        let chunk = Chunk {
             data: share.to_shared(),
-            next: sent,
             is_alone: mode == SendMode::Alone,
             receipt,
-        });
+        };
+        self.queue.push(chunk, sent);
         if mode == SendMode::Corked {
             return;
         }
@@ -302,6 +306,7 @@ impl Outbox {
         if tls.outgoing().is_empty() {
             self.decided
                 .extend(self.encrypted.drain(..).map(|receipt| (receipt, Ok(()))));
+            self.encrypted.shrink_to(KEPT_RECEIPTS);
         }
         Ok(sent)
     }

@@ -39,6 +39,8 @@ mod harness;
 #[cfg(unix)]
 mod limits;
 mod log;
+#[cfg(target_os = "linux")]
+mod memory;
 mod mistakes;
 #[cfg(target_os = "linux")]
 mod network_drive;
