@@ -170,6 +170,10 @@ impl Room {
             // The account was removed after its password was found right.
             Some(_) => return Err(WRONG_PASSWORD.into()),
         };
+        // This comes last: who is in makes room for no newcomer any more, and who had to make room can't come in.
+        if !session.connection().log_in() {
+            return Err("your connection ends".into());
+        }
         session.set_muted(self.rules.mute(session.key()));
         self.roster.join(session, claim);
         Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::config::Config;
 use super::error::StartError;
-use super::permits::{MAX_REJECTION_THREADS, MIN_REJECTION_THREADS, rejection_threads};
+use super::permits::{MAX_SPARE_THREADS, MIN_SPARE_THREADS, spare_threads};
 
 /// Descriptors that are not connections: standard streams, listeners, files, and some to spare.
 #[cfg(unix)]
@@ -51,7 +51,7 @@ pub(super) fn fit(config: &mut Config) -> Result<(), StartError> {
 ///
 /// Past its memory mappings a process does not fail to start a thread, it aborts; so this is asked at the start.
 pub fn fewer_than(wanted: usize) -> Option<(usize, String)> {
-    let clients = (wanted + rejection_threads(wanted)) as u64;
+    let clients = (wanted + spare_threads(wanted)) as u64;
     let wanted = wanted as u64;
     let mut fits: Vec<(u64, String)> = Vec::new();
 
@@ -101,13 +101,13 @@ pub fn fewer_than(wanted: usize) -> Option<(usize, String)> {
     Some((fewest as usize, advice.join("; ")))
 }
 
-/// How many connections a server for so many clients can have, if it shall reject others beside them, each with a
-/// [thread](rejection_threads) of its own.
+/// How many connections a server for so many clients can have, if there shall be [others](spare_threads) beside them for a
+/// while: those that it rejects, and those that make room.
 fn connections_among(clients: u64) -> u64 {
-    let rejected = clients
+    let spare = clients
         .div_ceil(2)
-        .clamp(MIN_REJECTION_THREADS as u64, MAX_REJECTION_THREADS as u64);
-    clients.saturating_sub(rejected)
+        .clamp(MIN_SPARE_THREADS as u64, MAX_SPARE_THREADS as u64);
+    clients.saturating_sub(spare)
 }
 
 /// How many threads the control groups of this process allow, the nearest or any above it (cgroups(7)).
@@ -132,9 +132,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_connections_are_taken_as_leave_room_for_those_that_are_rejected() {
-        for clients in 0..200 {
-            let needed = |connections: usize| (connections + rejection_threads(connections)) as u64;
+    fn as_many_connections_are_taken_as_leave_room_for_those_that_are_not_served() {
+        for clients in 0..400 {
+            let needed = |connections: usize| (connections + spare_threads(connections)) as u64;
             let connections = connections_among(clients) as usize;
             assert!(
                 connections == 0 || needed(connections) <= clients,

@@ -1,10 +1,10 @@
 //! All connections that have a thread, and what those that have gone did.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::stats::{ConnectionStats, Stats};
 use crate::sync::{Arc, Mutex, Weak};
-use crate::transport::Connection;
+use crate::transport::{CloseCause, Connection};
 
 /// The connections, by number, from before their threads start until these are done.
 #[derive(Debug, Default)]
@@ -13,6 +13,9 @@ pub(crate) struct ConnectionRegistry(Mutex<Registry>);
 #[derive(Debug, Default)]
 struct Registry {
     connections: HashMap<u64, Weak<Connection>>,
+    /// The numbers of those that are served, and whose clients have not logged in: the oldest comes first. A connection that
+    /// ends may still be among them.
+    without_login: BTreeSet<u64>,
     last_number: u64,
     /// What the connections that have gone did, and what happens seldom.
     totals: Stats,
@@ -39,6 +42,29 @@ impl ConnectionRegistry {
         true
     }
 
+    /// Notes that a connection that was added waits for its client to log in. Until then it may have to make room.
+    pub(crate) fn await_login(&self, connection: &Connection) {
+        self.0.lock().without_login.insert(connection.number());
+    }
+
+    /// Lets the oldest connection whose client has not logged in make room for another one: it is drained for this cause.
+    /// Returns it, or `None` if all have logged in.
+    pub(crate) fn make_room(&self, cause: &CloseCause) -> Option<Arc<Connection>> {
+        loop {
+            let oldest = {
+                let mut registry = self.0.lock();
+                let number = registry.without_login.pop_first()?;
+                registry.connections.get(&number).and_then(Weak::upgrade)
+            };
+            // Its own lock decides: it may log in, or come to another end, this very moment.
+            if let Some(connection) = oldest
+                && connection.make_room(cause.clone())
+            {
+                return Some(connection);
+            }
+        }
+    }
+
     /// Takes no more connections. Returns those there are.
     pub(crate) fn close(&self) -> Vec<Arc<Connection>> {
         self.0.lock().is_closed = true;
@@ -56,14 +82,17 @@ impl ConnectionRegistry {
         // Read before the lock is taken, for it takes the connection's own lock.
         let done = ConnectionStats::of(connection);
         let mut registry = self.0.lock();
+        registry.without_login.remove(&connection.number());
         if registry.connections.remove(&connection.number()).is_some() {
             registry.totals.add(done);
         }
     }
 
-    /// Counts a login.
-    pub(crate) fn count_login(&self) {
-        self.0.lock().totals.logins += 1;
+    /// Counts the login of a connection's client.
+    pub(crate) fn count_login(&self, connection: &Connection) {
+        let mut registry = self.0.lock();
+        registry.without_login.remove(&connection.number());
+        registry.totals.logins += 1;
     }
 
     /// What has happened since the start. The number of users online is the caller's to add.
@@ -127,6 +156,28 @@ mod tests {
         assert_eq!(there, [1]);
         assert!(!registry.add(&second));
         assert_eq!(registry.all().len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_that_has_not_logged_in_and_does_not_end_makes_room() {
+        let registry = ConnectionRegistry::default();
+        let connections: Vec<_> = (1..=6).map(connection).collect();
+        for connection in &connections {
+            registry.add(connection);
+        }
+        // The first is rejected, the second has logged in, the third is just doing so, the fourth ends.
+        for connection in &connections[1..] {
+            registry.await_login(connection);
+        }
+        assert!(connections[1].log_in() && connections[2].log_in());
+        registry.count_login(&connections[1]);
+        connections[3].close(CloseReason::BadInput);
+        let cause = CloseCause::new(CloseReason::MadeRoom, "make room");
+        let oldest = || registry.make_room(&cause).map(|one| one.number());
+        assert_eq!([oldest(), oldest(), oldest()], [Some(5), Some(6), None]);
+        let ended = connections.iter().map(|one| one.close_cause().is_some());
+        assert!(ended.eq([false, false, false, true, true, true]));
+        assert!(!connections[4].log_in());
     }
 
     #[test]

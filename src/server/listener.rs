@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::addresses::own_addresses;
 use super::config::Config;
 use super::error::StartError;
-use super::rejection::Rejection;
+use super::permits::{NoPermit, Permit};
+use super::rejection::{self, Rejection};
 use super::repeated_lines::RepeatableLine;
 use super::serve;
 use super::shared::Shared;
@@ -142,7 +143,7 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let (permit, rejection) = match shared.bans.has_address(peer.ip()) {
         true => (None, Some(Rejection::Banned)),
-        false => match shared.permits.acquire(peer.ip()) {
+        false => match find_permit(peer, shared) {
             Ok(permit) => (Some(permit), None),
             Err(limit) => (None, Some(Rejection::NoPermit(limit))),
         },
@@ -175,6 +176,9 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
         // The server stops.
         return Ok(());
     }
+    if permit.is_some() {
+        shared.connections.await_login(&connection);
+    }
     // A ban that came meanwhile may not have found the connection.
     let is_banned = shared.bans.has_address(peer.ip());
     let rejection = rejection.or(is_banned.then_some(Rejection::Banned));
@@ -194,6 +198,19 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
         }
     }
     .inspect_err(|_| reject_without_thread(shared, &connection, Rejection::NoThread))
+}
+
+/// Finds a permit for a client. On a full server one that has not logged in makes room for it.
+fn find_permit(peer: SocketAddr, shared: &Shared) -> Result<Permit, NoPermit> {
+    let full = match shared.permits.acquire(peer.ip()) {
+        Err(full @ NoPermit::Full(_)) => full,
+        other => return other,
+    };
+    let permit = shared.permits.acquire_before_room_is_made(peer.ip())?;
+    let making_room = shared.connections.make_room(&rejection::making_room());
+    let other = making_room.ok_or(full)?;
+    log::warn!("the server is full: {other} has not logged in, and makes room for {peer}");
+    Ok(permit)
 }
 
 fn reject_without_thread(shared: &Shared, connection: &Arc<Connection>, rejection: Rejection) {

@@ -5,15 +5,22 @@ use std::net::IpAddr;
 
 use crate::sync::{Arc, Condvar, Instant, Mutex};
 
-/// Rejected clients that may be told why by a thread of their own, at the same time, on any server.
-pub(crate) const MIN_REJECTION_THREADS: usize = 4;
+/// Rejected clients that may be told why by a thread of their own, at the same time. Any more are told without one.
+const MAX_REJECTED: usize = 32;
 
-/// The same, on a server for many. Any more are told without one.
-pub(crate) const MAX_REJECTION_THREADS: usize = 32;
+/// Connections beyond the limit, at the same time. There are so many at most whose clients had to make room for
+/// newcomers, and whose threads have not ended yet.
+const MAX_MAKING_ROOM: usize = 64;
 
-/// The same, on a server for so many connections: it shall not need much more for those that it rejects.
-pub(crate) fn rejection_threads(max_connections: usize) -> usize {
-    max_connections.clamp(MIN_REJECTION_THREADS, MAX_REJECTION_THREADS)
+/// Threads beyond the limit on connections, on any server.
+pub(crate) const MIN_SPARE_THREADS: usize = 4;
+
+/// The same, on a server for many: as many as both kinds need.
+pub(crate) const MAX_SPARE_THREADS: usize = MAX_REJECTED + MAX_MAKING_ROOM;
+
+/// The same, on a server for so many connections: it shall not need much more for those that it doesn't serve.
+pub(crate) fn spare_threads(max_connections: usize) -> usize {
+    max_connections.clamp(MIN_SPARE_THREADS, MAX_SPARE_THREADS)
 }
 
 /// The permits for connections. The thread of each connection holds one to its end.
@@ -68,27 +75,50 @@ impl Permits {
     }
 
     /// Takes a permit for a client from `address`. The machine's own addresses (loopback) may have any number; an IPv4
-    /// address in IPv6 form counts as what it is.
+    /// address in IPv6 form counts as what it is. Where both limits are met, that of the address is told.
     pub(crate) fn acquire(self: &Arc<Self>, address: IpAddr) -> Result<Permit, NoPermit> {
+        self.acquire_of(address, |_| self.max_connections)
+    }
+
+    /// The same on a full server, for a client for which another one will have to make room: `max_connections` is
+    /// exceeded until the other one's permit comes back, by [`MAX_MAKING_ROOM`] and the [spare threads](spare_threads) at most.
+    pub(crate) fn acquire_before_room_is_made(
+        self: &Arc<Self>,
+        address: IpAddr,
+    ) -> Result<Permit, NoPermit> {
+        self.acquire_of(address, |taken| {
+            let spare = spare_threads(self.max_connections).saturating_sub(taken.rejections);
+            self.max_connections + spare.min(MAX_MAKING_ROOM)
+        })
+    }
+
+    fn acquire_of(
+        self: &Arc<Self>,
+        address: IpAddr,
+        limit: impl FnOnce(&Taken) -> usize,
+    ) -> Result<Permit, NoPermit> {
         let address = address.to_canonical();
         let mut taken = self.taken.lock();
-        if taken.connections >= self.max_connections {
-            return Err(NoPermit::Full(self.max_connections));
-        }
-        let of_address = taken.by_address.entry(address).or_default();
-        if self.max_per_address > 0 && *of_address >= self.max_per_address && !address.is_loopback()
+        let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
+        if self.max_per_address > 0 && of_address >= self.max_per_address && !address.is_loopback()
         {
             return Err(NoPermit::AddressFull(self.max_per_address));
         }
-        *of_address += 1;
+        if taken.connections >= limit(&taken) {
+            return Err(NoPermit::Full(self.max_connections));
+        }
+        taken.by_address.insert(address, of_address + 1);
         taken.connections += 1;
         Ok(self.permit(Kind::Connection(address)))
     }
 
-    /// Takes one of the [few](rejection_threads) permits for clients that are only told why they are rejected.
+    /// Takes one of the few permits, [`MAX_REJECTED`] and the [spare threads](spare_threads) at most, for clients that are only
+    /// told why they are rejected.
     pub(crate) fn acquire_for_rejection(self: &Arc<Self>) -> Option<Permit> {
         let mut taken = self.taken.lock();
-        if taken.rejections >= rejection_threads(self.max_connections) {
+        let making_room = taken.connections.saturating_sub(self.max_connections);
+        let spare = spare_threads(self.max_connections).saturating_sub(making_room);
+        if taken.rejections >= spare.min(MAX_REJECTED) {
             return None;
         }
         taken.rejections += 1;
@@ -159,5 +189,50 @@ mod tests {
         drop((second, own_permits));
         assert!(permits.wait_until_all_returned(Instant::now()));
         assert!(permits.taken.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn beyond_the_limit_there_are_only_as_many_as_may_be_making_room() {
+        let own: IpAddr = "127.0.0.1".parse().unwrap();
+        for (limit, most) in [(1, 4), (10, 10), (64, 64), (200, 64)] {
+            let permits = Arc::new(Permits::new(limit, 0));
+            let mut taken: Vec<Permit> =
+                (0..limit).map(|_| permits.acquire(own).unwrap()).collect();
+            let beyond = || permits.acquire_before_room_is_made(own);
+            taken.extend((0..most).map(|_| beyond().unwrap()));
+            assert_eq!(beyond().unwrap_err(), NoPermit::Full(limit));
+            taken.truncate(limit + most - 1);
+            assert_eq!(permits.acquire(own).unwrap_err(), NoPermit::Full(limit));
+            taken.push(beyond().unwrap());
+            let rejections: Vec<Permit> =
+                std::iter::from_fn(|| permits.acquire_for_rejection()).collect();
+            assert!(rejections.len() <= MAX_REJECTED);
+            assert_eq!(
+                most + rejections.len(),
+                spare_threads(limit).min(most + MAX_REJECTED)
+            );
+            // Who is rejected takes a thread from those that make room, too.
+            taken.truncate(limit);
+            let rest = std::iter::from_fn(|| beyond().ok())
+                .collect::<Vec<_>>()
+                .len();
+            assert_eq!(
+                rest,
+                (spare_threads(limit) - rejections.len()).min(MAX_MAKING_ROOM)
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_makes_room_for_an_address_that_has_as_many_as_it_may() {
+        let permits = Arc::new(Permits::new(2, 2));
+        let [lan, other]: [IpAddr; 2] =
+            ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
+        let _taken = [permits.acquire(lan).unwrap(), permits.acquire(lan).unwrap()];
+        assert_eq!(permits.acquire(lan).unwrap_err(), NoPermit::AddressFull(2));
+        let beyond = permits.acquire_before_room_is_made(lan);
+        assert_eq!(beyond.unwrap_err(), NoPermit::AddressFull(2));
+        assert_eq!(permits.acquire(other).unwrap_err(), NoPermit::Full(2));
+        permits.acquire_before_room_is_made(other).unwrap();
     }
 }

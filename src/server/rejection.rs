@@ -28,6 +28,14 @@ impl Rejection {
     }
 }
 
+/// Why a client that has not logged in makes room for another, with the words for it.
+pub(crate) fn making_room() -> CloseCause {
+    CloseCause::new(
+        CloseReason::MadeRoom,
+        "the server is full, and you have not logged in; connect again when you are ready to log in at once",
+    )
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

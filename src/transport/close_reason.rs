@@ -31,6 +31,8 @@ pub enum CloseReason {
     WrongPasswords,
     /// A limit on connections was met.
     Rejected,
+    /// The server was full, and the client had not logged in: another one has its place.
+    MadeRoom,
     /// The user was kicked.
     Kicked,
     /// The user's name or address is banned.
@@ -43,7 +45,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them with the words of the log, each at the index `reason as usize`.
-    pub const ALL: [(CloseReason, &str); 15] = [
+    pub const ALL: [(CloseReason, &str); 16] = [
         (CloseReason::LoggedOut, "logged out"),
         (CloseReason::ClosedByClient, "closed by the client"),
         (CloseReason::ConnectionLost, "connection lost"),
@@ -55,6 +57,7 @@ impl CloseReason {
         (CloseReason::LoginTimeout, "no login in time"),
         (CloseReason::WrongPasswords, "too many wrong passwords"),
         (CloseReason::Rejected, "refused"),
+        (CloseReason::MadeRoom, "made room for another"),
         (CloseReason::Kicked, "kicked"),
         (CloseReason::Banned, "banned"),
         (CloseReason::ServerStopping, "the server stops"),

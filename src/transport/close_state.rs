@@ -97,6 +97,8 @@ pub struct CloseState {
     drain_by: Option<Instant>,
     /// When the connection is closed, whatever has not been sent; not after `drain_by`.
     close_by: Option<Instant>,
+    /// Whether the client has logged in.
+    is_logged_in: bool,
 }
 
 impl CloseState {
@@ -108,6 +110,7 @@ impl CloseState {
             receipts_by: None,
             drain_by: None,
             close_by: None,
+            is_logged_in: false,
         }
     }
 
@@ -137,6 +140,21 @@ impl CloseState {
         self.receipts_by = earlier(self.receipts_by, receipts_by);
         self.drain_by = earlier(self.drain_by, close_by);
         self.close_by = earlier(self.close_by, close_by);
+    }
+
+    /// `Open` → `Draining`, if the client has not logged in. False, and nothing happens, otherwise.
+    pub(super) fn make_room(&mut self, cause: CloseCause, now: Instant) -> bool {
+        let makes_room = self.phase == Phase::Open && !self.is_logged_in;
+        if makes_room {
+            self.drain(cause, now);
+        }
+        makes_room
+    }
+
+    /// Notes that the client logs in, and makes room for nobody from here on. False if the connection ends.
+    pub(super) fn log_in(&mut self) -> bool {
+        self.is_logged_in |= self.phase == Phase::Open;
+        self.phase == Phase::Open
     }
 
     /// `Draining` → `Flushing`.
@@ -239,6 +257,20 @@ mod tests {
             state.close(error);
             assert_eq!(reason(&state), Some(CloseReason::ClosedByClient));
         }
+    }
+
+    #[test]
+    fn a_client_either_logs_in_or_makes_room() {
+        let make_room =
+            |state: &mut CloseState| state.make_room(CloseReason::MadeRoom.into(), Instant::now());
+        let mut state = CloseState::new();
+        assert!(state.log_in() && !make_room(&mut state));
+        assert_eq!((state.phase(), reason(&state)), (Phase::Open, None));
+
+        let mut state = CloseState::new();
+        assert!(make_room(&mut state) && !state.log_in() && !make_room(&mut state));
+        assert_eq!(state.phase(), Phase::Draining);
+        assert_eq!(reason(&state), Some(CloseReason::MadeRoom));
     }
 
     #[test]

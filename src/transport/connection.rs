@@ -217,6 +217,23 @@ impl Connection {
         self.retry_if(is_new);
     }
 
+    /// Drains the connection on a listener's behalf, as [`drain_from_outside`](Self::drain_from_outside) does, if its client
+    /// has not [logged in](Self::log_in) and nothing else ends it. False, and nothing happens, otherwise.
+    pub fn make_room(self: &Arc<Self>, cause: CloseCause) -> bool {
+        let makes_room = self.with_outbox(|outbox, _| outbox.make_room(cause, Instant::now()));
+        if makes_room {
+            let is_new = self.outbox.lock().enter_retry_queue();
+            self.retry_if(is_new);
+        }
+        makes_room
+    }
+
+    /// Notes, on the room's behalf, that the client logs in. From here on it makes room for nobody. False if the connection
+    /// ends: then nobody can log in through it any more.
+    pub fn log_in(&self) -> bool {
+        self.outbox.lock().log_in()
+    }
+
     /// Rejects a client that has no thread, as far as that goes without waiting. Its words are framed as its own first
     /// byte demands, if that has come. With TLS nothing can be said before the handshake.
     pub fn reject(self: &Arc<Self>, cause: CloseCause) {

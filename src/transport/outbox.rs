@@ -384,6 +384,16 @@ impl Outbox {
         self.close_state.note_input(now);
     }
 
+    /// Starts to drain the connection if its client has not logged in; see [`CloseState::make_room`].
+    pub(super) fn make_room(&mut self, cause: CloseCause, now: Instant) -> bool {
+        self.close_state.make_room(cause, now)
+    }
+
+    /// Notes that the client logs in, unless the connection ends; see [`CloseState::log_in`].
+    pub(super) fn log_in(&mut self) -> bool {
+        self.close_state.log_in()
+    }
+
     /// Closes the connection: nothing more is sent.
     pub fn close(&mut self, cause: impl Into<CloseCause>) {
         self.close_state.close(cause);

@@ -90,6 +90,116 @@ fn a_silent_crowd_past_max_connections_is_told_too() {
 }
 
 #[test]
+fn on_a_full_server_the_oldest_that_has_not_logged_in_makes_room() {
+    for (way, other_way) in Way::ALL.into_iter().zip(Way::ALL.into_iter().rev()) {
+        let server = quiet_server(|config| config.max_connections = 3);
+        let mut anna = server.guest("Anna");
+        let mut oldest = server.connect_as(way);
+        oldest.expect_nothing();
+        let mut other = server.connect_as(other_way);
+        other.expect_nothing();
+        let mut newcomer = server.connect_as(other_way);
+        let why = oldest.expect_notice();
+        assert!(why.contains("full") && why.contains("logged in"), "{why}");
+        oldest.expect_end();
+        newcomer.log_in("Newcomer");
+        anna.expect(came("Newcomer", true));
+        // Only one makes room for it.
+        other.log_in("Other");
+        for client in [&mut anna, &mut newcomer] {
+            client.expect(came("Other", true));
+        }
+        // Nobody who has logged in makes room, however long ago that was.
+        let mut refused = server.connect_as(way);
+        refused.send(&json!({"Command": "01", "Name": "Late"}));
+        let why = refused.expect_notice();
+        assert!(why.contains("full") && why.contains('3'), "{why}");
+        refused.expect_end();
+        for client in [&mut anna, &mut newcomer, &mut other] {
+            client.expect_nothing();
+        }
+    }
+}
+
+/// A plain client that is served, on a server where nobody has to make room for it.
+fn connect_when_there_is_room(server: &TestServer) -> Client {
+    let start = Instant::now();
+    loop {
+        let mut client = server.connect();
+        client.send(&json!({"Command": "77"}));
+        if client.expect_notice().contains("unknown") {
+            return client;
+        }
+        assert!(start.elapsed() < PATIENCE, "nobody's place was given back");
+    }
+}
+
+#[test]
+fn a_silent_client_makes_room_before_its_first_byte_and_in_mid_handshake() {
+    let server = quiet_server(|config| config.max_connections = 2);
+    let _anna = server.guest("Anna");
+    // The header of a record, and the beginning of what should follow (RFC 8446, section 5.1).
+    for hello in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00"] {
+        let mut silent = TcpStream::connect(server.tls_address()).unwrap();
+        silent.write_all(hello).unwrap();
+        guest_when_there_is_room(&server, Way::Tls, "Newcomer").log_out();
+        let start = Instant::now();
+        expect_silent_close(silent);
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+    let mut silent = server.connect();
+    guest_when_there_is_room(&server, Way::Plain, "Newcomer").log_out();
+    assert!(silent.expect_notice().contains("full"));
+    silent.expect_end();
+}
+
+#[test]
+fn who_logs_in_just_when_room_is_needed_either_is_in_or_makes_room() {
+    let server = quiet_server(|config| {
+        config.max_connections = 2;
+        config.rate = 0;
+    });
+    let mut eyes = server.guest("Eyes");
+    let mut came_in = 0;
+    const ROUNDS: usize = 200;
+    for round in 0..ROUNDS {
+        let mut early = connect_when_there_is_room(&server);
+        let mut late = thread::scope(|scope| {
+            let late = scope.spawn(|| {
+                for _ in 0..round % 20 * 50 {
+                    std::hint::spin_loop();
+                }
+                let mut late = server.connect();
+                late.send(&json!({"Command": "01", "Name": "Late"}));
+                late
+            });
+            early.send(&json!({"Command": "01", "Name": "Early"}));
+            late.join().unwrap()
+        });
+        let reply = early.receive();
+        if reply["Command"] == "11" {
+            came_in += 1;
+            assert_eq!(reply["Flag"], 1, "{reply}");
+            assert!(late.expect_notice().contains('2'));
+            late.expect_end();
+            early.expect_nothing();
+            early.log_out();
+            eyes.expect(came("Early", true));
+            eyes.expect(left("Early"));
+        } else {
+            assert_eq!(reply["Command"], "10", "{reply}");
+            early.expect_end();
+            // Nobody has seen the other one.
+            late.expect_login();
+            late.log_out();
+            eyes.expect(came("Late", true));
+            eyes.expect(left("Late"));
+        }
+    }
+    assert!(came_in < ROUNDS, "nobody had to make room");
+}
+
+#[test]
 #[allow(clippy::print_stderr, reason = "it says why it checks nothing")]
 fn a_client_past_max_per_address_is_told_but_loopback_is_exempt() {
     let outward = own_addresses()

@@ -79,6 +79,7 @@ impl World {
         ));
         // Once the server stops there is no place for it, and it is closed.
         if shared.connections.add(&connection) {
+            shared.connections.await_login(&connection);
             let shared = Arc::clone(shared);
             shuttle::thread::spawn(move || {
                 serve::run(&shared, connection, None, None, Some(permit))

@@ -41,6 +41,16 @@ impl Peer {
         }
     }
 
+    /// Tries to log in once. False if anything but a success comes.
+    pub(super) fn try_log_in(&mut self, name: &str) -> bool {
+        self.write(&json!({"Command": "01", "Name": name}));
+        let reply = self.receive().expect("a reply to the login");
+        let is_in = reply["Flag"] == 1;
+        self.transcript.name = name.to_owned();
+        self.transcript.received.push(reply);
+        is_in
+    }
+
     /// Says something to the room.
     pub(super) fn say(&mut self, text: &str) {
         self.send(json!({"Command": "05", "Message": text}));

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use shuttle::rand::Rng;
 
 use super::super::Moderator;
+use super::super::rejection;
 use super::super::shutdown::DRAIN_PATIENCE;
 use super::peer::Peer;
 use super::transcript::{Transcript, check_presence};
@@ -246,6 +247,31 @@ fn at_the_end_of_the_server_everybody_hears_of_it_last() {
         }
         let nothing: [Value; 0] = [];
         assert_eq!(latecomer.join().unwrap().received, nothing);
+    });
+}
+
+#[test]
+fn who_logs_in_either_is_in_or_makes_room() {
+    explore_longer(3, |world| {
+        let mut observer = World::connect(&world.shared);
+        observer.log_in("Eyes");
+        let mut anna = World::connect(&world.shared);
+        let anna = shuttle::thread::spawn(move || match anna.try_log_in("Anna") {
+            true => anna.log_out(),
+            false => anna.read_out(),
+        });
+        let cause = rejection::making_room();
+        let made_room = world.shared.connections.make_room(&cause).is_some();
+        let (anna, observer) = (anna.join().unwrap(), observer.log_out());
+        let notices = anna.of(&["10"]).count();
+        if anna.received[0]["Command"] == "11" {
+            assert!(!made_room && notices == 0, "{anna:#?}");
+            check_presence(&observer, &[anna]);
+        } else {
+            assert!(made_room && notices == 1, "{anna:#?}");
+            assert_eq!(anna.received.len(), 1, "{anna:#?}");
+            check_presence(&observer, &[]);
+        }
     });
 }
 

@@ -133,7 +133,7 @@ impl Handler<'_> {
             self.session = None;
             return Ok(Some(why));
         }
-        self.shared.connections.count_login();
+        self.shared.connections.count_login(&self.connection);
         let kind = match password {
             None => "guest",
             Some(_) => "registered",
