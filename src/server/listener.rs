@@ -117,12 +117,21 @@ impl Listener {
     /// Accepts connections until the server stops.
     pub(crate) fn run(&self, shared: &Arc<Shared>) {
         let mut pause = FIRST_PAUSE;
+        // A descriptor for the time when there is no other left: given up, it lets a client be taken, and told.
+        let mut spare = self.socket.try_clone().ok();
         loop {
             let accepted = self.socket.accept();
             if shared.is_stopping() {
                 return;
             }
-            match accepted.and_then(|(socket, peer)| admit(socket, peer, self.port, shared)) {
+            if accepted.is_err() && spare.take().is_some() {
+                continue;
+            }
+            let admitted = accepted.and_then(|(socket, peer)| {
+                spare = spare.take().or_else(|| self.socket.try_clone().ok());
+                admit(socket, peer, self.port, shared, spare.is_none())
+            });
+            match admitted {
                 Ok(()) => pause = FIRST_PAUSE,
                 Err(error) => {
                     // Which error it was doesn't matter: a lack of anything passes, and retrying at once would spin.
@@ -139,10 +148,18 @@ impl Listener {
 
 /// Makes a connection of an accepted socket, and starts its thread. A client that is rejected gets a thread too, if there
 /// is one to spare, so that it can be told why in its own framing and through TLS.
-fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) -> io::Result<()> {
+/// `has_last_descriptor` says that it has none to spare either, since the client has the last descriptor.
+fn admit(
+    socket: TcpStream,
+    peer: SocketAddr,
+    port: Port,
+    shared: &Arc<Shared>,
+    has_last_descriptor: bool,
+) -> io::Result<()> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let (permit, rejection) = match shared.bans.has_address(peer.ip()) {
         true => (None, Some(Rejection::Banned)),
+        false if has_last_descriptor => (None, Some(Rejection::NoDescriptor)),
         false => match find_permit(peer, shared) {
             Ok(permit) => (Some(permit), None),
             Err(limit) => (None, Some(Rejection::NoPermit(limit))),
@@ -182,22 +199,31 @@ fn admit(socket: TcpStream, peer: SocketAddr, port: Port, shared: &Arc<Shared>) 
     // A ban that came meanwhile may not have found the connection.
     let is_banned = shared.bans.has_address(peer.ip());
     let rejection = rejection.or(is_banned.then_some(Rejection::Banned));
-    let permit = permit.or_else(|| shared.permits.acquire_for_rejection());
+    let permit = match has_last_descriptor {
+        true => None,
+        false => permit.or_else(|| shared.permits.acquire_for_rejection()),
+    };
     match (permit, rejection) {
         (None, Some(rejection)) => {
             reject_without_thread(shared, &connection, rejection);
-            Ok(())
         }
         (permit, rejection) => {
-            let (shared, connection) = (Arc::clone(shared), Arc::clone(&connection));
-            thread::Builder::new()
+            let (own_shared, own_connection) = (Arc::clone(shared), Arc::clone(&connection));
+            let started = thread::Builder::new()
                 .name(format!("conn-{}", connection.number()))
                 .stack_size(STACK_SIZE)
-                .spawn(move || serve::run(&shared, connection, port.framing, rejection, permit))
-                .map(drop)
+                .spawn(move || {
+                    serve::run(&own_shared, own_connection, port.framing, rejection, permit)
+                });
+            if let Err(error) = started {
+                // No pause, unlike after a failed accept: this client is off the queue, and the next one shall not wait to be refused.
+                let rejection = rejection.unwrap_or(Rejection::NoThread);
+                log::warn!("cannot start a thread for {connection}: {error}");
+                reject_without_thread(shared, &connection, rejection);
+            }
         }
     }
-    .inspect_err(|_| reject_without_thread(shared, &connection, Rejection::NoThread))
+    Ok(())
 }
 
 /// Finds a permit for a client. On a full server one that has not logged in makes room for it.

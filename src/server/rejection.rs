@@ -13,6 +13,8 @@ pub(crate) enum Rejection {
     NoPermit(NoPermit),
     /// The client's address is banned.
     Banned,
+    /// The system gives no other descriptor.
+    NoDescriptor,
     /// The system gives no thread.
     NoThread,
 }
@@ -22,7 +24,9 @@ impl Rejection {
     pub(crate) fn cause(self) -> CloseCause {
         let reason = match self {
             Rejection::Banned => CloseReason::Banned,
-            Rejection::NoPermit(_) | Rejection::NoThread => CloseReason::Rejected,
+            Rejection::NoPermit(_) | Rejection::NoDescriptor | Rejection::NoThread => {
+                CloseReason::Rejected
+            }
         };
         CloseCause::new(reason, self.to_string())
     }
@@ -48,6 +52,9 @@ impl fmt::Display for Rejection {
                 "the server takes {limit} connections from one address, and yours has as many"
             ),
             Rejection::Banned => f.write_str(BANNED),
+            Rejection::NoDescriptor => {
+                f.write_str("the server has no file descriptor left; try again later")
+            }
             Rejection::NoThread => f.write_str("the server has no thread left; try again later"),
         }
     }

@@ -199,6 +199,80 @@ fn who_logs_in_just_when_room_is_needed_either_is_in_or_makes_room() {
     assert!(came_in < ROUNDS, "nobody had to make room");
 }
 
+/// What a client does while it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// It sends nothing, on either port.
+    Silent { is_tls: bool },
+    /// It does the TLS handshake and reads.
+    Handshake,
+    /// It sends a login on the plain port.
+    Login,
+}
+
+/// Lets one client be refused. Returns the messages that it read, and how long it took from the connection to the end.
+fn be_refused(server: &TestServer, refused: Refused) -> (Vec<Value>, Duration) {
+    let start = Instant::now();
+    let address = match refused {
+        Refused::Silent { is_tls: true } | Refused::Handshake => server.tls_address(),
+        _ => server.plain_address(),
+    };
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let messages = match refused {
+        Refused::Handshake => Client::try_over_tls(socket, Way::Tls)
+            .map_or(Vec::new(), |mut client| client.receive_all()),
+        Refused::Silent { is_tls: true } => {
+            expect_silent_close(socket);
+            Vec::new()
+        }
+        Refused::Silent { is_tls: false } => Client::over(socket, Way::Plain).receive_all(),
+        Refused::Login => {
+            // The server may have closed already, but not without having said why.
+            let _ = socket.write_all(br#"{"Command":"01","Name":"Late"}"#);
+            Client::over(socket, Way::Plain).receive_all()
+        }
+    };
+    (messages, start.elapsed())
+}
+
+#[test]
+fn however_many_are_refused_at_once_each_sees_the_end_soon() {
+    const CROWD: usize = 100;
+    let server = quiet_server(|config| config.max_connections = 1);
+    let mut anna = server.guest("Anna");
+    for refused in [
+        Refused::Handshake,
+        Refused::Silent { is_tls: true },
+        Refused::Silent { is_tls: false },
+        Refused::Login,
+    ] {
+        let outcomes: Vec<(Vec<Value>, Duration)> = thread::scope(|scope| {
+            let server = &server;
+            let clients: Vec<_> = (0..CROWD)
+                .map(|_| scope.spawn(move || be_refused(server, refused)))
+                .collect();
+            clients
+                .into_iter()
+                .map(|client| client.join().unwrap())
+                .collect()
+        });
+        let mut told = 0;
+        for (messages, took) in outcomes {
+            assert!(took < Duration::from_secs(5), "{refused:?}: {took:?}");
+            assert!(messages.len() <= 1, "{refused:?}: {messages:?}");
+            told += usize::from(messages.iter().any(|message| message["Command"] == "10"));
+        }
+        match refused {
+            Refused::Silent { is_tls: true } => assert_eq!(told, 0),
+            // Through TLS only those are told for whom there are threads.
+            Refused::Handshake => assert!(told > 0),
+            _ => assert_eq!(told, CROWD, "{refused:?}"),
+        }
+    }
+    anna.expect_nothing();
+}
+
 #[test]
 #[allow(clippy::print_stderr, reason = "it says why it checks nothing")]
 fn a_client_past_max_per_address_is_told_but_loopback_is_exempt() {

@@ -177,23 +177,31 @@ impl Client {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
-        let stream = if way.is_tls() {
-            // Made once: it reads all authorities that the system trusts.
-            static CONNECTOR: LazyLock<SslConnector> = LazyLock::new(|| {
-                let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
-                connector.set_verify(SslVerifyMode::NONE);
-                connector.build()
-            });
-            let configured = CONNECTOR.configure().unwrap().verify_hostname(false);
-            Stream::Tls(Box::new(configured.connect("localhost", socket).unwrap()))
-        } else {
-            Stream::Plain(socket)
-        };
+        if way.is_tls() {
+            return Client::try_over_tls(socket, way).expect("a TLS handshake");
+        }
         Client {
-            stream,
+            stream: Stream::Plain(socket),
             way,
             unread: Vec::new(),
         }
+    }
+
+    /// A client on a connected socket that may be closed before the end of its handshake.
+    pub fn try_over_tls(socket: TcpStream, way: Way) -> Option<Client> {
+        // Made once: it reads all authorities that the system trusts.
+        static CONNECTOR: LazyLock<SslConnector> = LazyLock::new(|| {
+            let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+            connector.set_verify(SslVerifyMode::NONE);
+            connector.build()
+        });
+        let configured = CONNECTOR.configure().unwrap().verify_hostname(false);
+        let stream = configured.connect("localhost", socket).ok()?;
+        Some(Client {
+            stream: Stream::Tls(Box::new(stream)),
+            way,
+            unread: Vec::new(),
+        })
     }
 
     /// The socket under it all.

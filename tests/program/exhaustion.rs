@@ -106,10 +106,10 @@ fn fill(server: &Chatd) -> Vec<Client> {
     silent
 }
 
-/// How often a listener has failed to take a connection.
+/// How often a listener has failed to take a connection, or has taken one without a descriptor for it.
 fn failures(server: &Chatd) -> usize {
     let log = server.process.err.so_far();
-    log.matches("cannot take a connection").count()
+    log.matches("cannot take a connection").count() + log.matches("no file descriptor left").count()
 }
 
 /// Checks that the process does next to nothing, and that the accept loop waits longer and longer: after each
@@ -134,11 +134,11 @@ fn expect_rest(server: &Chatd) {
 
 /// Checks that the log tells of no failure inside, and of what was lacking.
 #[track_caller]
-fn expect_good_end(server: Chatd, online: Vec<Client>) {
+fn expect_good_end(server: Chatd, online: Vec<Client>, lack: &str) {
     // A server that stops waits for a while until everybody has gone.
     drop(online);
     let log = server.stop();
-    assert!(log.contains("cannot take a connection"), "{log}");
+    assert!(log.contains(lack), "{log}");
     for word in ["internal error", "panicked", "has failed"] {
         assert!(!log.contains(word), "{log}");
     }
@@ -202,7 +202,7 @@ fn without_descriptors_newcomers_wait_and_those_online_chat_on() {
         }
     }
     chat(&mut online, "Anna", "that was that");
-    expect_good_end(server, online);
+    expect_good_end(server, online, "cannot take a connection");
 }
 
 #[test]
@@ -216,16 +216,24 @@ fn without_descriptors_a_client_that_leaves_makes_room() {
     let highest = descriptors(&server.process).max().unwrap();
     limit(&server.process, "nofile", highest + 1 + FEW_DESCRIPTORS);
     let silent = fill(&server);
-    let mut newcomer = server.connect();
-    newcomer.send(&json!({"Command": "01", "Name": "Newcomer"}));
+    // The listener of the other port waits with a descriptor too: these take it before the crowd comes.
+    let silent_too = [(); 2].map(|()| TcpStream::connect(server.tls_address()).unwrap());
+    expect_soon_refused(&server, 40);
     chat(&mut online, "Anna", "who makes room?");
-    assert_eq!(newcomer.take_available(), (Vec::new(), false));
     let start = Instant::now();
-    drop(silent);
-    newcomer.expect_login();
+    drop((silent, silent_too));
+    let newcomer = loop {
+        let mut newcomer = server.connect();
+        // The server may have closed already.
+        let _ = newcomer.try_send_bytes(br#"{"Command":"01","Name":"Newcomer"}"#);
+        if newcomer.receive()["Command"] == "11" {
+            break newcomer;
+        }
+        assert!(start.elapsed() < PATIENCE, "nobody made room");
+    };
     eprintln!("served {:?} after others had left", start.elapsed());
     drop(newcomer);
-    expect_good_end(server, online);
+    expect_good_end(server, online, "the server has no file descriptor left");
 }
 
 #[test]
@@ -339,10 +347,8 @@ fn check_refusals(lack: Lack) {
         expect_no_handshake(TcpStream::connect(server.tls_address()).unwrap());
         chat(&mut online, "Anna", "nobody new?");
     }
-    // A crowd waits, so that there is always somebody to be refused.
-    let crowd: Vec<Client> = (0..30).map(|_| server.connect()).collect();
-    expect_rest(&server);
-    drop(crowd);
+    expect_soon_refused(&server, 40);
+    chat(&mut online, "Anna", "and now?");
 
     lack.end(&server.process);
     let start = Instant::now();
@@ -356,7 +362,36 @@ fn check_refusals(lack: Lack) {
         client.expect(left("Late"));
     }
     chat(&mut online, "Anna", "that was that");
-    expect_good_end(server, online);
+    expect_good_end(server, online, "cannot start a thread");
+}
+
+/// Checks that a crowd that connects to either port at once is refused soon, to the last one, and that this takes the server
+/// little. Those on the plain port are told why, the others see the end, whether they begin a handshake or not.
+#[track_caller]
+fn expect_soon_refused(server: &Chatd, count: usize) {
+    let (used, start) = (processor_time(&server.process), Instant::now());
+    thread::scope(|scope| {
+        for number in 0..count {
+            scope.spawn(move || match number % 4 {
+                0 => expect_no_handshake(TcpStream::connect(server.tls_address()).unwrap()),
+                1 => {
+                    let socket = TcpStream::connect(server.tls_address()).unwrap();
+                    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+                    assert!(Client::try_over_tls(socket, Way::Tls).is_none());
+                }
+                _ => {
+                    let mut refused = server.connect();
+                    let why = refused.expect_notice();
+                    assert!(why.contains("left; try again later"), "{why}");
+                    refused.expect_end();
+                }
+            });
+        }
+    });
+    let (took, used) = (start.elapsed(), processor_time(&server.process) - used);
+    eprintln!("{count} were refused in {took:?}, with {used:?} of processor time");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(used < Duration::from_secs(1), "{used:?}");
 }
 
 #[test]
@@ -367,17 +402,22 @@ fn without_threads_newcomers_are_refused_in_their_own_framing() {
     }
     let folder = tempfile::tempdir().unwrap();
     let (server, online) = start_without_threads(folder.path(), lack);
-    // After each failure the server waits longer, so that sooner or later a newcomer has sent something by its turn.
-    let is_told = (0..6).any(|_| {
+    // Sooner or later a newcomer has sent something by its turn.
+    let start = Instant::now();
+    let is_told = || {
         let mut newcomer = server.connect_as(Way::PlainPrefixed);
-        newcomer.send(&json!({"Command": "01", "Name": "Newcomer"}));
+        // The server may have closed already.
+        let _ = newcomer
+            .try_send_bytes(&Way::PlainPrefixed.frame(r#"{"Command":"01","Name":"Newcomer"}"#));
         newcomer
             .receive_all()
             .iter()
             .any(|message| message["Command"] == "10")
-    });
-    assert!(is_told);
-    expect_good_end(server, online);
+    };
+    while !is_told() {
+        assert!(start.elapsed() < PATIENCE, "none was told");
+    }
+    expect_good_end(server, online, "cannot start a thread");
 }
 
 #[test]
@@ -404,7 +444,7 @@ fn without_threads_a_client_that_leaves_makes_room() {
     online[0].expect(came("Late", true));
     drop(late);
     online[0].expect(left("Late"));
-    expect_good_end(server, online);
+    expect_good_end(server, online, "cannot start a thread");
 }
 
 #[test]
