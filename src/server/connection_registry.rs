@@ -6,6 +6,10 @@ use super::stats::{ConnectionStats, Stats};
 use crate::sync::{Arc, Mutex, Weak};
 use crate::transport::{CloseCause, Connection};
 
+/// Rejected connections without a thread that [linger](Connection::linger), at the same time. Each has a descriptor, one of those
+/// to spare.
+const MAX_LINGERING: usize = 8;
+
 /// The connections, by number, from before their threads start until these are done.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionRegistry(Mutex<Registry>);
@@ -16,6 +20,8 @@ struct Registry {
     /// The numbers of those that are served, and whose clients have not logged in: the oldest comes first. A connection that
     /// ends may still be among them.
     without_login: BTreeSet<u64>,
+    /// Rejected connections that linger. Some may be gone already.
+    lingering: Vec<Weak<Connection>>,
     last_number: u64,
     /// What the connections that have gone did, and what happens seldom.
     totals: Stats,
@@ -86,6 +92,17 @@ impl ConnectionRegistry {
         if registry.connections.remove(&connection.number()).is_some() {
             registry.totals.add(done);
         }
+    }
+
+    /// Notes that a rejected connection lingers. False, and it must not, if too many do.
+    pub(crate) fn let_linger(&self, connection: &Arc<Connection>) -> bool {
+        let mut registry = self.0.lock();
+        registry.lingering.retain(|one| one.strong_count() > 0);
+        let may_linger = registry.lingering.len() < MAX_LINGERING;
+        if may_linger {
+            registry.lingering.push(Arc::downgrade(connection));
+        }
+        may_linger
     }
 
     /// Counts the login of a connection's client.
@@ -178,6 +195,17 @@ mod tests {
         let ended = connections.iter().map(|one| one.close_cause().is_some());
         assert!(ended.eq([false, false, false, true, true, true]));
         assert!(!connections[4].log_in());
+    }
+
+    #[test]
+    fn as_many_connections_linger_as_may_at_the_same_time() {
+        let registry = ConnectionRegistry::default();
+        let mut connections: Vec<_> = (0..MAX_LINGERING as u64).map(connection).collect();
+        assert!(connections.iter().all(|one| registry.let_linger(one)));
+        let next = connection(99);
+        assert!(!registry.let_linger(&next));
+        connections.pop();
+        assert!(registry.let_linger(&next) && !registry.let_linger(&next));
     }
 
     #[test]

@@ -241,5 +241,10 @@ fn find_permit(peer: SocketAddr, shared: &Shared) -> Result<Permit, NoPermit> {
 
 fn reject_without_thread(shared: &Shared, connection: &Arc<Connection>, rejection: Rejection) {
     connection.reject(rejection.cause());
+    // Over TLS there is no last line to lose.
+    let may_linger = !connection.is_tls() && rejection != Rejection::NoDescriptor;
+    if may_linger && shared.connections.let_linger(connection) {
+        connection.linger();
+    }
     shared.connections.remove(connection);
 }

@@ -39,6 +39,8 @@ pub struct Connection {
     messages: AtomicU64,
     /// To the retry thread.
     retry_queue: Sender<Weak<Connection>>,
+    /// The connection itself while it [lingers](Self::linger). A leaf lock.
+    lingering: Mutex<Option<Arc<Connection>>>,
 }
 
 impl Connection {
@@ -62,6 +64,7 @@ impl Connection {
             received: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             retry_queue,
+            lingering: Mutex::new(None),
         }
     }
 
@@ -247,6 +250,23 @@ impl Connection {
         self.end(cause);
     }
 
+    /// Keeps a connection that is drained, and that no thread has, until the retry thread closes it, a second after its FIN or a
+    /// few seconds from now at the latest. To drop it before would answer what its client sends meanwhile by a reset, which may
+    /// cost the client the last line.
+    pub fn linger(self: &Arc<Self>) {
+        *self.lingering.lock() = Some(Arc::clone(self));
+        let is_new = self.outbox.lock().enter_retry_queue();
+        self.retry_if(is_new);
+        if self.phase() == Phase::Closed {
+            self.end_lingering();
+        }
+    }
+
+    fn end_lingering(&self) {
+        let lingering = self.lingering.lock().take();
+        drop(lingering);
+    }
+
     /// Sees a drain to its end: reads and throws away what the client still sends, until the client and the server
     /// have both sent their FIN. Closing with unread input would turn the last line into a reset. After each read `pace` says
     /// how long to wait before the next one. Only the connection's own thread calls this; the deadlines of the drain end it.
@@ -396,6 +416,9 @@ impl Connection {
                 _ => Ok(()),
             };
             self.phase_changed.notify_all();
+            if after == Phase::Closed {
+                self.end_lingering();
+            }
         }
         self.retry_if(falls_behind);
         (result, decided)

@@ -154,6 +154,21 @@ fn a_silent_client_makes_room_before_its_first_byte_and_in_mid_handshake() {
 }
 
 #[test]
+fn idle_clients_by_the_dozen_keep_nobody_out() {
+    const PLACES: usize = 20;
+    let server = quiet_server(|config| config.max_connections = PLACES);
+    let idle: Vec<Client> = (0..4 * PLACES).map(|_| server.connect()).collect();
+    let mut anna = guest_when_there_is_room(&server, Way::Plain, "Anna");
+    let mut bobby = guest_when_there_is_room(&server, Way::Plain, "Bobby");
+    anna.expect(came("Bobby", true));
+    let late: Vec<Client> = (0..4 * PLACES).map(|_| server.connect()).collect();
+    for client in [&mut anna, &mut bobby] {
+        client.expect_nothing();
+    }
+    drop((idle, late));
+}
+
+#[test]
 fn who_logs_in_just_when_room_is_needed_either_is_in_or_makes_room() {
     let server = quiet_server(|config| {
         config.max_connections = 2;
@@ -271,6 +286,23 @@ fn however_many_are_refused_at_once_each_sees_the_end_soon() {
         }
     }
     anna.expect_nothing();
+}
+
+#[test]
+fn a_client_that_is_refused_without_a_thread_is_not_reset_for_what_it_still_sends() {
+    let server = quiet_server(|config| config.max_connections = 1);
+    let _anna = server.guest("Anna");
+    // Each of these has a thread, which waits for its first byte.
+    let _silent: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for _ in 0..3 {
+        let mut refused = server.connect();
+        assert!(refused.expect_notice().contains("full"));
+        // A reset answers the first one, so that the second one fails.
+        refused.send(&json!({"Command": "01", "Name": "Late"}));
+        refused.send(&json!({"Command": "03"}));
+        refused.expect_end();
+        assert!(refused.has_ended_orderly());
+    }
 }
 
 #[test]
