@@ -28,6 +28,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Descriptors that must be left beside that of a client that is served: one at least for each listener, so that it can take the
+/// next client and tell it that there are no more. Otherwise that one would wait in the queue, nobody knows how long.
+const LEFT_DESCRIPTORS: usize = 4;
+
 /// One listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -117,19 +121,14 @@ impl Listener {
     /// Accepts connections until the server stops.
     pub(crate) fn run(&self, shared: &Arc<Shared>) {
         let mut pause = FIRST_PAUSE;
-        // A descriptor for the time when there is no other left: given up, it lets a client be taken, and told.
-        let mut spare = self.socket.try_clone().ok();
         loop {
             let accepted = self.socket.accept();
             if shared.is_stopping() {
                 return;
             }
-            if accepted.is_err() && spare.take().is_some() {
-                continue;
-            }
             let admitted = accepted.and_then(|(socket, peer)| {
-                spare = spare.take().or_else(|| self.socket.try_clone().ok());
-                admit(socket, peer, self.port, shared, spare.is_none())
+                let has_descriptors = self.has_descriptors();
+                admit(socket, peer, self.port, shared, has_descriptors)
             });
             match admitted {
                 Ok(()) => pause = FIRST_PAUSE,
@@ -144,22 +143,28 @@ impl Listener {
             }
         }
     }
+
+    /// Whether enough descriptors are left, beside that of the client that was just taken.
+    fn has_descriptors(&self) -> bool {
+        let left: [_; LEFT_DESCRIPTORS] = std::array::from_fn(|_| self.socket.try_clone());
+        left.iter().all(io::Result::is_ok)
+    }
 }
 
 /// Makes a connection of an accepted socket, and starts its thread. A client that is rejected gets a thread too, if there
 /// is one to spare, so that it can be told why in its own framing and through TLS.
-/// `has_last_descriptor` says that it has none to spare either, since the client has the last descriptor.
+/// Where few descriptors are left it gets none.
 fn admit(
     socket: TcpStream,
     peer: SocketAddr,
     port: Port,
     shared: &Arc<Shared>,
-    has_last_descriptor: bool,
+    has_descriptors: bool,
 ) -> io::Result<()> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let (permit, rejection) = match shared.bans.has_address(peer.ip()) {
         true => (None, Some(Rejection::Banned)),
-        false if has_last_descriptor => (None, Some(Rejection::NoDescriptor)),
+        false if !has_descriptors => (None, Some(Rejection::NoDescriptor)),
         false => match find_permit(peer, shared) {
             Ok(permit) => (Some(permit), None),
             Err(limit) => (None, Some(Rejection::NoPermit(limit))),
@@ -199,9 +204,9 @@ fn admit(
     // A ban that came meanwhile may not have found the connection.
     let is_banned = shared.bans.has_address(peer.ip());
     let rejection = rejection.or(is_banned.then_some(Rejection::Banned));
-    let permit = match has_last_descriptor {
-        true => None,
-        false => permit.or_else(|| shared.permits.acquire_for_rejection()),
+    let permit = match has_descriptors {
+        true => permit.or_else(|| shared.permits.acquire_for_rejection()),
+        false => None,
     };
     match (permit, rejection) {
         (None, Some(rejection)) => {
