@@ -6,7 +6,8 @@ use super::config::Config;
 use super::error::StartError;
 use super::permits::{MAX_SPARE_THREADS, MIN_SPARE_THREADS, spare_threads};
 
-/// Descriptors that are not connections: standard streams, listeners, files, and some to spare.
+/// Descriptors that are not counted connections: standard streams, listeners, files, those of refused clients that linger, and
+/// those that must be left.
 #[cfg(unix)]
 const OTHER_DESCRIPTORS: u64 = 32;
 
