@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_cannot_be_reached_is_unresponsive_and_a_reset_is_a_loss_unless_a_fin_came_before() {
+    fn the_errors_of_a_socket_are_told_apart() {
         for (kind, reason) in [
             (io::ErrorKind::TimedOut, CloseReason::Unresponsive),
             (io::ErrorKind::HostUnreachable, CloseReason::Unresponsive),
