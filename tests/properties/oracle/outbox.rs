@@ -18,6 +18,9 @@ use chatd::wire::{Framing, Lines, NameKey, ServerMessage};
 /// What a queued chunk is documented to cost beyond its bytes.
 const CHUNK_OVERHEAD: usize = 128;
 
+/// What it is documented to cost beside that if a receipt is owed for it.
+const RECEIPT_OVERHEAD: usize = 336;
+
 /// Friends that receipts are owed for, as they are written.
 const FRIENDS: [&str; 3] = ["Anna", "anna", "Bob1"];
 
@@ -468,7 +471,7 @@ impl Model {
     /// What waits, and what it costs.
     fn cost(&self) -> usize {
         let waiting = self.stream.len() - self.sink.taken.borrow().len();
-        waiting + CHUNK_OVERHEAD * self.chunks.len()
+        waiting + CHUNK_OVERHEAD * self.chunks.len() + RECEIPT_OVERHEAD * self.riding.len()
     }
 
     fn is_behind(&self) -> bool {
