@@ -21,12 +21,12 @@ use super::session::{Session, SessionMap};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::fair_gate::{FairGate, Turn};
 use crate::sync::{Arc, Condvar, Instant, Mutex};
-use crate::transport::Origin;
+use crate::transport::{CloseCause, Origin};
 
 /// How often a speaker whose turn is next looks whether the members have caught up.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How often a speaker who waits for a turn looks whether its connection ends.
+/// How often a speaker who waits for a turn looks whether it was thrown out.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Most members are congested when they are far behind for this long: a large batch can put them behind for a moment.
@@ -123,8 +123,9 @@ impl FlowControl {
         self.far
     }
 
-    /// Waits until the session may pass on `size` bytes. Does not wait in a room that keeps up. If the connection ends
-    /// meanwhile, or the server stops, this returns too: the room decides what becomes of the message.
+    /// Waits until the session may pass on `size` bytes. Does not wait in a room that keeps up. If the user is thrown out
+    /// meanwhile, or the server stops, this returns at once: the room drops the message. A connection that ends otherwise
+    /// waits on, or many that end at once would have all their messages sent at once.
     pub(super) fn wait_for_turn(self: &Arc<Self>, session: &Session, size: usize) -> SpeakingTurn {
         let is_free = !self.is_congested() && self.try_reserve(size);
         if session.is_held_back() == is_free {
@@ -146,7 +147,8 @@ impl FlowControl {
     #[inline(never)]
     fn wait(&self, session: &Session, size: usize) -> Option<Turn<Origin>> {
         let connection = session.connection();
-        let is_over = || self.gate.is_closed() || connection.close_cause().is_some();
+        let is_expelled = |cause: CloseCause| cause.reason.is_expulsion();
+        let is_over = || self.gate.is_closed() || connection.close_cause().is_some_and(is_expelled);
         let turn = loop {
             let deadline = Instant::now() + CHECK_INTERVAL;
             let origin = connection.origin();

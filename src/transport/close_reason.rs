@@ -77,11 +77,16 @@ impl CloseReason {
         )
     }
 
+    /// Whether the teacher has thrown the user out. Nothing that it says counts from then on.
+    pub fn is_expulsion(self) -> bool {
+        matches!(self, CloseReason::Kicked | CloseReason::Banned)
+    }
+
     /// How long a drain waits for the receipts owed to the client before they say 0.
     pub(super) fn receipt_patience(self) -> Duration {
         match self {
             // The user is to go now.
-            CloseReason::Kicked | CloseReason::Banned => Duration::ZERO,
+            _ if self.is_expulsion() => Duration::ZERO,
             CloseReason::ServerStopping => Duration::from_secs(1),
             _ => Duration::from_secs(5),
         }

@@ -327,7 +327,10 @@ def crowd_of_flooders(report, chatd, folder, addresses, parallel=1, seconds=60, 
             return
         for finish in stop:
             finish()
+        # They break off with much that they have said and nobody has heard.
         wait_until_even([student], [student, teacher, *pupils], 60)
+        gone = [client.name for client in (student, teacher, *pupils) if client.over]
+        report.promise("nor when all of them break off at once", ", ".join(gone) or "nobody", not gone)
         report.figure("who never reads", "is cut off" if "Sloth" in lost else f"is still there after {lasted:.0f} s")
         report.figure("what each of the class was sent", f"{rate / 1024:.0f} KiB/s")
         check_sequences([student], [teacher, *pupils])

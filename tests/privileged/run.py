@@ -81,7 +81,7 @@ MEASURING = {
     "flood-small": functools.partial(links.flood_behind_link, size=0),
     "flood-large": functools.partial(links.flood_behind_link, size=links.LARGEST),
     "reconnect": addresses.reconnect,
-    "flood-crowd": functools.partial(links.crowd_of_flooders, addresses=16, seconds=30),
+    "flood-crowd": functools.partial(links.crowd_of_flooders, addresses=16, parallel=8, seconds=30),
     "loss": links.loss,
     "slow-tls": links.slow_tls_client,
 }
