@@ -304,7 +304,7 @@ mod tests {
         let later = start + FIN_TIME / 2;
         state.note_input(later);
         assert_eq!(state.deadline(), Some(later + FIN_TIME));
-        state.note_input(start + DRAIN_TIME - FIN_TIME / 2);
+        state.note_input(start + (DRAIN_TIME - FIN_TIME / 2));
         assert_eq!(state.deadline(), Some(start + DRAIN_TIME));
     }
 }
