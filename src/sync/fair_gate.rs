@@ -102,7 +102,7 @@ impl<P: Party> FairGate<P> {
             if state.is_closed || Instant::now() >= deadline {
                 state.waiting.retain(|waiter| waiter.ticket != ticket);
                 if let Some(end) = state.ends.get_mut(party) {
-                    *end -= cost;
+                    *end = end.saturating_sub(cost);
                 }
                 return None;
             }
