@@ -192,8 +192,8 @@ impl Batcher {
         if has_output {
             let end = Instant::now();
             self.last_flush = (end, end - start);
+            self.flow_control.note_sent(far_behind);
         }
-        self.flow_control.note_sent(far_behind);
         // Whose turn it was next looks at the members after these were looked at here.
         self.room.end_events();
     }

@@ -30,6 +30,10 @@ const REGISTRATION_PERIOD: Duration = Duration::from_secs(600);
 /// In this time an address may send again as many wrong passwords as one connection may.
 const FAILURE_PERIOD: Duration = Duration::from_secs(60);
 
+/// What is owed for connections that begin, and for bytes that nothing is made of, is forgiven beyond what refills in this
+/// time.
+const LONGEST_DEBT: Duration = Duration::from_secs(5);
+
 /// Origins whose budgets are remembered, at most. When there are more, those go first that nobody uses.
 const REMEMBERED: usize = 16 << 10;
 
@@ -67,6 +71,14 @@ impl Budget {
         self.0.lock().commands.take(1.0, Instant::now())
     }
 
+    /// Takes a command for a connection that begins, and says how long to wait before it is served. A client that has gone
+    /// before that owes nothing beyond [`LONGEST_DEBT`]: others behind its address would have to wait for it.
+    pub(super) fn take_connection(&self) -> Duration {
+        let now = Instant::now();
+        let taken = self.0.lock().commands.try_take(LONGEST_DEBT, now);
+        taken.unwrap_or(LONGEST_DEBT)
+    }
+
     /// Takes bytes that came, unless too many came before. The error is how long to wait then until it is worth trying
     /// again.
     pub(super) fn take_bytes(&self, count: u64) -> Result<(), Duration> {
@@ -76,7 +88,12 @@ impl Budget {
 
     /// Takes bytes that came and that nothing is made of, and says how long to wait before more is read.
     pub(super) fn take_scrap(&self, count: u64) -> Duration {
-        self.0.lock().bytes.take(count as f64, Instant::now())
+        let (count, now) = (count as f64, Instant::now());
+        let bytes = &mut self.0.lock().bytes;
+        match bytes.take(0.0, now) {
+            debt if debt >= LONGEST_DEBT => debt,
+            _ => bytes.take(count, now),
+        }
     }
 
     /// Takes a login, and says how long to wait before it is carried out. The error is the time after which it may be tried
@@ -187,6 +204,19 @@ mod tests {
         assert!(second.take_command() > Duration::ZERO);
         let other = budgets.of(address(2), &config);
         assert_eq!(other.take_bytes(1), Ok(()));
+    }
+
+    #[test]
+    fn who_connects_without_end_runs_into_no_debt_without_end() {
+        let config = Config::default();
+        let budget = Budget::new(&config, Instant::now());
+        for _ in 0..10_000 {
+            assert!(budget.take_connection() <= LONGEST_DEBT);
+            budget.take_scrap(1 << 20);
+        }
+        assert!(budget.take_command() <= LONGEST_DEBT + Duration::from_secs(1));
+        let most = LONGEST_DEBT + Duration::from_secs((1 << 20) / config.byte_rate as u64);
+        assert!(budget.take_bytes(1).unwrap_err() <= most);
     }
 
     #[test]

@@ -23,12 +23,11 @@ const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn stop(shared: &Shared, listeners: &[SocketAddr]) {
     log::info!("stopping");
     let deadline = Instant::now() + DRAIN_PATIENCE;
-    // From here on no command is carried out, no connection is added, and no thread waits to hash a password, nor for its
-    // turn to speak. The room's own end, below, has its place in the one order.
+    // From here on no command is carried out, no connection is added, and no thread waits to hash a password. The room's
+    // own end, below, has its place in the one order.
     shared.set_stopping();
     let connections = shared.connections.close();
     shared.accounts.close();
-    shared.events.close();
     for address in listeners {
         wake_listener(*address);
     }
@@ -37,6 +36,8 @@ pub(super) fn stop(shared: &Shared, listeners: &[SocketAddr]) {
         let goodbye = CloseCause::new(CloseReason::ServerStopping, "the server stops");
         session.connection().drain_from_outside(goodbye);
     }
+    // What waited for its turn to be said comes after that, and the room drops it.
+    shared.events.close();
     // All others are told nothing. One that is drained already keeps its cause, and gets this drain's deadlines.
     for connection in &connections {
         connection.drain_from_outside(CloseReason::ServerStopping.into());

@@ -100,7 +100,7 @@ impl<'a> Handler<'a> {
         self.login_deadline = Instant::now() + config.login_timeout;
         if let Origin::Address(_) = self.connection.origin() {
             // To connect counts as a command, or an address could have as many handshakes as it likes.
-            self.pause(self.budget.take_command())?;
+            self.pause(self.budget.take_connection())?;
         }
         self.handshake(Instant::now() + config.handshake_timeout)?;
         self.login_deadline = Instant::now() + config.login_timeout;
@@ -130,10 +130,11 @@ impl<'a> Handler<'a> {
     /// Waits as long as the client's limits demand.
     fn hold_back(&mut self, wait: Duration) -> Result<(), CloseCause> {
         if !wait.is_zero() {
+            // What is passed on in a free room says that nobody is held back.
+            self.flush();
             if let Some(session) = &self.session {
                 session.set_held_back(true);
             }
-            self.flush();
             self.pause(wait)?;
             if let Unfinished::Until(deadline) = self.unfinished {
                 // The rest may have come while the server did not read.
