@@ -9,7 +9,8 @@
 //! * [`chat`]: who is here and who hears what. Sessions, the roster and its one order, the fan-out and the heartbeat.
 //! * [`server`]: the process. Settings, listeners, the life of a connection, an orderly end.
 //!
-//! Beside them stand the locks and channels that all use, and [`printable`], which makes text safe for a terminal.
+//! Beside them stand the locks and channels that all use, [`printable`], which makes text safe for a terminal, and three calls
+//! to Windows.
 //!
 //! There is one way in, for the program, the tests, and any program that embeds the server:
 //!
@@ -36,6 +37,9 @@
 //!
 //! The files `docs/protocol.md` and `docs/architecture.md` of the repository tell what is spoken and how it is built.
 
+// The compiler allows no exception from this, but on Windows, where one module has one.
+#![cfg_attr(not(windows), forbid(unsafe_code))]
+
 /// The first day of the month in which this version was made. Changes with the version in `Cargo.toml`. A clock that
 /// says less is wrong.
 // 2026-11-01T00:00:00Z.
@@ -54,3 +58,6 @@ pub mod server;
 pub mod printable;
 
 mod sync;
+
+#[cfg(windows)]
+mod windows;

@@ -6,7 +6,9 @@ use std::thread;
 
 use chatd::printable::Printable;
 use chatd::server::signals::stop_on_signals;
-use chatd::server::{Config, Server, StartError, banner, console, logging, own_addresses};
+use chatd::server::{
+    Config, Server, StartError, banner, console, console_window, logging, own_addresses,
+};
 
 fn main() -> ExitCode {
     let config = match Config::of_process() {
@@ -57,6 +59,7 @@ fn serve(config: Config) -> Result<(), StartError> {
 fn fail(error: &StartError) -> ExitCode {
     let text = error.to_string();
     let _ = writeln!(std::io::stderr(), "chatd: {}", Printable(&text));
+    console_window::hold_open();
     match error {
         StartError::Setting(_) => ExitCode::from(2),
         _ => ExitCode::FAILURE,

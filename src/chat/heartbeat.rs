@@ -12,7 +12,7 @@ use crate::wire::ServerMessage;
 ///
 /// A send that fails at once closes the connection. A send to a host that has vanished succeeds: the bytes wait in the
 /// kernel, which ends the connection when they were not acknowledged in time (see
-/// [`prepare`](crate::transport::socket::prepare)). Either way the connection's own thread wakes up, and 31 follows.
+/// [`prepare`](crate::transport::socket::Socket::prepare)). Either way the connection's own thread wakes up, and 31 follows.
 pub fn run(sessions: &SessionMap, interval: Duration, stop: &Receiver<()>) {
     let heartbeat = Batch::from(ServerMessage::HEARTBEAT.to_line());
     let mut next = Instant::now() + interval;

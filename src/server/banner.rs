@@ -41,14 +41,21 @@ pub fn text(handle: &Handle, data_dir: &Path, own: &[IpAddr]) -> Result<String, 
     }
     if let Some(address) = plain.first() {
         let (ip, port) = (address.ip(), address.port());
-        writeln!(out, "\nTo try it by hand, with netcat:\n  nc {ip} {port}")?;
+        // An IPv6 address stands in brackets there.
+        let url = SocketAddr::new(ip, port);
         writeln!(
             out,
-            "or with Python (on Windows the command is py, not python3):"
+            "\nTo try it by hand, on Linux and macOS:\n  nc {ip} {port}"
         )?;
+        writeln!(out, "on Windows, in PowerShell:\n  curl.exe telnet://{url}")?;
+        let (python, other) = match cfg!(windows) {
+            true => ("py", "elsewhere the command is python3, not py"),
+            false => ("python3", "on Windows the command is py, not python3"),
+        };
+        writeln!(out, "or with Python ({other}):")?;
         writeln!(
             out,
-            "  python3 -c \"import socket,sys,threading;s=socket.create_connection(('{ip}',{port}));\
+            "  {python} -c \"import socket,sys,threading;s=socket.create_connection(('{ip}',{port}));\
              threading.Thread(target=lambda:[print(l,end='') for l in s.makefile(encoding='utf-8')],daemon=True).start();\
              [s.sendall(l.encode()) for l in sys.stdin]\""
         )?;

@@ -12,6 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
+use super::console_window;
 use super::error::StartError;
 use crate::printable::Printable;
 use crate::wire::framing::FRAME_CEILING;
@@ -183,8 +184,8 @@ impl Config {
     /// status 2. The error says which settings contradict each other.
     pub fn of_process() -> Result<Config, StartError> {
         let arguments = with_negative_values(std::env::args_os());
-        let matches = read(&arguments).unwrap_or_else(|error| printable(error).exit());
-        let config = Config::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let matches = read(&arguments).unwrap_or_else(|error| exit(&printable(error)));
+        let config = Config::from_arg_matches(&matches).unwrap_or_else(|error| exit(&error));
         match config.check() {
             Err(StartError::Setting(what)) => {
                 let variables = variables_that_set(&matches, &what);
@@ -310,6 +311,15 @@ fn of_variable(arg: &Arg, mut error: clap::Error) -> clap::Error {
     }
     error.insert(ContextKind::InvalidArg, ContextValue::String(name));
     error
+}
+
+/// Ends the program with what clap has to say: of a mistake, or what was asked for, such as the help.
+fn exit(error: &clap::Error) -> ! {
+    let _ = error.print();
+    if error.use_stderr() {
+        console_window::hold_open();
+    }
+    std::process::exit(error.exit_code())
 }
 
 /// Makes what an error quotes fit to be seen.

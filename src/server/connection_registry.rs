@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::sync::channel::unbounded;
-    use crate::transport::CloseReason;
+    use crate::transport::{CloseReason, Socket};
 
     fn connection(number: u64) -> Arc<Connection> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -156,7 +156,7 @@ mod tests {
         let (retry_queue, _) = unbounded();
         Arc::new(Connection::new(
             number,
-            socket,
+            Socket::new(socket).unwrap(),
             address,
             None,
             1024,

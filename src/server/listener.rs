@@ -15,7 +15,7 @@ use super::serve;
 use super::shared::Shared;
 use crate::sync::Arc;
 use crate::transport::tls::Tls;
-use crate::transport::{Connection, socket};
+use crate::transport::{Connection, Socket, socket};
 use crate::wire::Framing;
 
 /// Stack of a connection's thread, in bytes. Memory is only used as far as it is touched.
@@ -132,6 +132,9 @@ impl Listener {
             });
             match admitted {
                 Ok(()) => pause = FIRST_PAUSE,
+                Err(error) if has_client_gone(&error) => {
+                    log::debug!("a client has gone before it was taken: {error}");
+                }
                 Err(error) => {
                     // Which error it was doesn't matter: a lack of anything passes, and retrying at once would spin.
                     log::warn!(
@@ -146,9 +149,19 @@ impl Listener {
 
     /// Whether enough descriptors are left, beside that of the client that was just taken.
     fn has_descriptors(&self) -> bool {
+        // Windows has handles for as long as it has memory.
+        if cfg!(windows) {
+            return true;
+        }
         let left: [_; LEFT_DESCRIPTORS] = std::array::from_fn(|_| self.socket.try_clone());
         left.iter().all(io::Result::is_ok)
     }
+}
+
+/// Whether `accept` says that the client in front of the queue has ended its connection (accept(2); on Windows a reset).
+fn has_client_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
 /// Makes a connection of an accepted socket, and starts its thread. A client that is rejected gets a thread too, if there
@@ -175,13 +188,18 @@ fn admit(
             .repeated_lines
             .log(RepeatableLine::Refused { peer, rejection });
     }
-    if let Err(error) = socket::prepare(&socket, shared.config.dead_after()) {
-        // The client has gone already, as port scanners do.
-        shared
-            .repeated_lines
-            .log(RepeatableLine::LeftUnserved { peer, error });
-        return Ok(());
-    }
+    let prepared = Socket::new(socket)
+        .and_then(|socket| socket.prepare(shared.config.dead_after()).map(|()| socket));
+    let socket = match prepared {
+        Ok(socket) => socket,
+        Err(error) => {
+            // The client has gone already, as port scanners do.
+            shared
+                .repeated_lines
+                .log(RepeatableLine::LeftUnserved { peer, error });
+            return Ok(());
+        }
+    };
     let tls = match &shared.tls {
         Some(context) if port.is_tls => Some(Tls::new(context)?),
         _ => None,

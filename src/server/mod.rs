@@ -7,6 +7,7 @@ pub mod capacity;
 pub mod config;
 mod connection_registry;
 pub mod console;
+pub mod console_window;
 pub mod error;
 pub mod handle;
 mod listener;

@@ -4,7 +4,8 @@ use super::error::StartError;
 use super::handle::Handle;
 
 /// Lets SIGINT (Ctrl-C), SIGTERM and SIGHUP (a terminal that closes) stop the server, each unless it was ignored when the
-/// program started. A second SIGINT or SIGTERM, from somebody who does not want to wait, ends the process at once.
+/// program started. A second SIGINT or SIGTERM, from somebody who does not want to wait, ends the process at once. On
+/// Windows Ctrl-C, Ctrl-Break, the closing of the window and the end of the system do so.
 ///
 /// The error says that there is no thread to be had.
 pub fn stop_on_signals(handle: Handle) -> Result<(), StartError> {
@@ -131,27 +132,45 @@ mod system {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 mod system {
+    use std::thread;
+
     use super::super::error::StartError;
     use super::super::handle::Handle;
     use crate::sync::atomic::{AtomicBool, Ordering};
+    use crate::windows::{ConsoleEvent, on_console_event};
 
     /// What a program ended by Ctrl-C returns (128 and the signal's number, by the shell's convention).
     const INTERRUPTED: i32 = 130;
 
-    /// The system starts a thread for each of its events, and tells nothing of which are ignored.
+    /// The system starts a thread for each event, and tells nothing of which are ignored.
     pub(super) fn stop_on_signals(handle: Handle) -> Result<(), StartError> {
         let was_asked = AtomicBool::new(false);
-        let set = ctrlc::set_handler(move || {
-            if was_asked.swap(true, Ordering::Relaxed) {
+        let set = on_console_event(move |event| match event {
+            ConsoleEvent::Interrupt if was_asked.swap(true, Ordering::Relaxed) => {
                 std::process::exit(INTERRUPTED);
             }
-            handle.stop();
+            ConsoleEvent::Interrupt => handle.stop(),
+            // A service goes on, whoever it is that logs off.
+            ConsoleEvent::LogOff if !is_in_session() => {}
+            ConsoleEvent::LogOff | ConsoleEvent::Close => {
+                handle.stop();
+                // The system would end the process as soon as this returns. It waits five seconds; the main thread ends it
+                // earlier.
+                loop {
+                    thread::park();
+                }
+            }
         });
         if let Err(error) = set {
             super::warn_of_no_goodbye(error);
         }
         Ok(())
+    }
+
+    /// Whether a user has started the program in a session of their own, which ends when they log off.
+    fn is_in_session() -> bool {
+        std::env::var_os("SESSIONNAME").is_some()
     }
 }

@@ -218,6 +218,7 @@ fn parse_line(text: &[u8]) -> Result<(String, PasswordHash), String> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::cell::Cell;
     use std::fs;
 
@@ -338,11 +339,13 @@ mod tests {
         assert_eq!(names_in(&after), keys(&["Bobby", "Dora"]));
     }
 
+    #[cfg(unix)]
     thread_local! {
         /// How often a folder can't be fsynced from now on.
         static FAILURES: Cell<u32> = const { Cell::new(0) };
     }
 
+    #[cfg(unix)]
     fn sync_after_failures(folder: &File) -> io::Result<()> {
         match FAILURES.get() {
             0 => folder.sync_all(),

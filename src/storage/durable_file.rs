@@ -125,6 +125,7 @@ fn path_of_new(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     const FAILING_SYNC: SyncFolder = |_| Err(io::Error::other("no"));
 
     #[test]

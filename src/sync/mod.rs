@@ -22,8 +22,6 @@ mod real {
     pub(crate) use crossbeam_channel as channel;
     pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
     pub(crate) use std::sync::atomic;
-    #[cfg(not(unix))]
-    pub(crate) use std::thread::sleep;
     pub(crate) use std::thread::yield_now;
     pub(crate) use std::time::Instant;
 }

@@ -1,7 +1,7 @@
 //! One connection: a socket and its outbox, shared by all threads that send to it.
 
 use std::fmt;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::batch::Batch;
@@ -10,7 +10,7 @@ use super::close_state::{CloseCause, Phase};
 use super::origin::Origin;
 use super::outbox::Outbox;
 use super::receipt::{DeliveryResult, Receipt, ReceiptOwner, resolve_all};
-use super::socket;
+use super::socket::Socket;
 use super::tls::Tls;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::Sender;
@@ -28,7 +28,7 @@ pub struct Connection {
     number: u64,
     peer: SocketAddr,
     is_tls: bool,
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     /// Everything outgoing. A leaf lock: a thread that holds it takes no other lock and does not block.
     outbox: Mutex<Outbox>,
     /// Notified when the connection leaves a phase; see [`CloseState`](super::close_state::CloseState).
@@ -44,11 +44,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection over an accepted socket that was prepared by [`socket::prepare`]. `tls` encrypts it, if there is any.
+    /// A connection over an accepted socket that was [prepared](Socket::prepare). `tls` encrypts it, if there is any.
     /// `max_backlog` is in bytes. `retry_queue` leads to the retry thread.
     pub fn new(
         number: u64,
-        socket: TcpStream,
+        socket: Socket,
         peer: SocketAddr,
         tls: Option<Tls>,
         max_backlog: usize,
@@ -242,7 +242,7 @@ impl Connection {
     pub fn reject(self: &Arc<Self>, cause: CloseCause) {
         if !self.is_tls {
             let mut first = [0; 1024];
-            let count = socket::read_available(&self.socket, &mut first);
+            let count = self.socket.read_available(&mut first);
             if let Ok(Some((framing, _))) = framing::detect(&first[..count]) {
                 self.set_framing(framing);
             }
@@ -287,7 +287,7 @@ impl Connection {
             if has_client_closed {
                 self.wait_until(check, |phase| phase >= Phase::HalfClosed);
             } else {
-                match socket::receive(&self.socket, &mut scrap, Some(check)) {
+                match self.socket.receive(&mut scrap, Some(check)) {
                     Ok(0) => has_client_closed = true,
                     Ok(count) => {
                         self.count_received(count);
@@ -376,7 +376,7 @@ impl Connection {
     /// must not be done under it.
     pub(super) fn with_outbox<R>(
         self: &Arc<Self>,
-        action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
+        action: impl FnOnce(&mut Outbox, &Socket) -> R,
     ) -> R {
         let (result, decided) = self.with_outbox_unresolved(action);
         resolve_all(decided);
@@ -386,7 +386,7 @@ impl Connection {
     /// The same, but leaves the receipts that were decided to the caller.
     fn with_outbox_unresolved<R>(
         self: &Arc<Self>,
-        action: impl FnOnce(&mut Outbox, &TcpStream) -> R,
+        action: impl FnOnce(&mut Outbox, &Socket) -> R,
     ) -> (R, Vec<(Receipt, DeliveryResult)>) {
         let mut locked = self.outbox.lock();
         let guard = CloseOnPanic {
@@ -408,13 +408,11 @@ impl Connection {
         drop(locked);
 
         if before != after {
-            // A socket that is already down needs no shutdown.
-            let _ = match after {
-                // Wakes the thread that reads.
-                Phase::Closed => self.socket.shutdown(Shutdown::Both),
-                Phase::HalfClosed => self.socket.shutdown(Shutdown::Write),
-                _ => Ok(()),
-            };
+            match after {
+                Phase::Closed => self.socket.close(),
+                Phase::HalfClosed => self.socket.finish(),
+                _ => {}
+            }
             self.phase_changed.notify_all();
             if after == Phase::Closed {
                 self.end_lingering();
@@ -496,7 +494,7 @@ pub enum Retry {
 /// An outbox that is being changed. A panic may leave it half changed: then better no connection than a corrupt one.
 struct CloseOnPanic<'a> {
     outbox: &'a mut Outbox,
-    socket: &'a TcpStream,
+    socket: &'a Socket,
     /// A thread that unwinds from a panic elsewhere still sends to others, which does them no harm.
     was_panicking: bool,
 }
@@ -505,7 +503,7 @@ impl Drop for CloseOnPanic<'_> {
     fn drop(&mut self) {
         if !self.was_panicking && std::thread::panicking() {
             self.outbox.close(CloseReason::InternalError);
-            let _ = self.socket.shutdown(Shutdown::Both);
+            self.socket.close();
         }
     }
 }

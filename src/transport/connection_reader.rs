@@ -3,7 +3,6 @@
 use std::io;
 
 use super::connection::Connection;
-use super::socket;
 use super::tls::{self, Progress};
 use crate::sync::{Arc, Instant};
 
@@ -41,7 +40,7 @@ impl ConnectionReader {
     /// Lets every wait end at `deadline`, with an error of kind `TimedOut`.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         if deadline.is_none() && self.deadline.is_some() {
-            socket::forget_deadline(&self.connection.socket)?;
+            self.connection.socket.forget_deadline()?;
         }
         self.deadline = deadline;
         Ok(())
@@ -86,7 +85,7 @@ impl ConnectionReader {
     /// that TLS took what came for itself, and the client's data is still to come.
     pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.connection.is_tls() {
-            let count = socket::receive(&self.connection.socket, buffer, self.deadline)?;
+            let count = self.connection.socket.receive(buffer, self.deadline)?;
             self.connection.count_received(count);
             return Ok(Some(count));
         }
@@ -133,7 +132,10 @@ impl ConnectionReader {
         if self.ciphertext.len() != size {
             self.ciphertext = vec![0; size];
         }
-        let count = socket::receive(&self.connection.socket, &mut self.ciphertext, self.deadline)?;
+        let count = self
+            .connection
+            .socket
+            .receive(&mut self.ciphertext, self.deadline)?;
         self.was_full = count > MIN_CIPHERTEXT / 2;
         self.connection.count_received(count);
         Ok(count)

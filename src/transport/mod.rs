@@ -12,6 +12,8 @@ pub mod receipt;
 mod send_queue;
 pub mod socket;
 pub mod tls;
+#[cfg(windows)]
+mod waker;
 
 pub use batch::Batch;
 pub use close_reason::CloseReason;
@@ -19,3 +21,4 @@ pub use close_state::CloseCause;
 pub use connection::{Connection, ConnectionLabel};
 pub use origin::Origin;
 pub use receipt::Receipt;
+pub use socket::Socket;

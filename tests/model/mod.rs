@@ -24,7 +24,7 @@ use super::shared::Shared;
 use super::{Config, retry_thread, serve, shutdown};
 use crate::storage::{Accounts, Bans};
 use crate::sync::{Arc, Instant};
-use crate::transport::Connection;
+use crate::transport::{Connection, Socket};
 
 /// What a socket holds that its reader has not taken, in bytes; the kernel makes it 4.5 KiB at least.
 const ROOM: usize = 2 << 10;
@@ -71,7 +71,7 @@ impl World {
         let connection = Arc::new(Connection::new(
             shared.connections.next_number(),
             // To the server it is a descriptor like any other.
-            TcpStream::from(OwnedFd::from(ours)),
+            Socket::new(TcpStream::from(OwnedFd::from(ours))).unwrap(),
             (Ipv4Addr::LOCALHOST, 1).into(),
             None,
             shared.config.max_backlog,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::transport::{Batch, CloseReason, Connection};
+use chatd::transport::{Batch, CloseReason, Connection, Socket};
 use chatd::wire::{NameKey, ServerMessage};
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ fn a_panic_while_the_outbox_is_locked_ends_the_connection_it_belongs_to() {
     let (retry_queue, _retried) = crossbeam_channel::unbounded();
     let connection = Arc::new(Connection::new(
         1,
-        socket,
+        Socket::new(socket).unwrap(),
         address,
         None,
         1 << 20,

@@ -50,7 +50,8 @@ fn a_start_without_settings_takes_everybody_and_says_where() {
     let address = server.plain_address();
     let netcat = format!("nc {} {}", address.ip(), address.port());
     assert!(server.banner.lines().any(|line| line.trim() == netcat));
-    assert!(server.banner.contains("python3 -c"), "{}", server.banner);
+    let python = if cfg!(windows) { "py -c" } else { "python3 -c" };
+    assert!(server.banner.contains(python), "{}", server.banner);
     assert!(server.banner.contains("Ctrl-C"), "{}", server.banner);
 
     let data = folder.path().join("chatd-data");

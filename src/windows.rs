@@ -1,0 +1,80 @@
+//! What chatd asks of Windows that no safe library offers: three system calls, each behind a safe function.
+
+#![expect(
+    unsafe_code,
+    reason = "without them another program could take the port over, who closes the window would end the server without \
+              a goodbye, and nobody could read why a server that was double-clicked did not start"
+)]
+
+use std::io;
+use std::os::windows::io::AsRawSocket;
+use std::sync::OnceLock;
+
+use socket2::Socket;
+use windows_sys::Win32::Foundation::TRUE;
+use windows_sys::Win32::Networking::WinSock::{SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
+use windows_sys::Win32::System::Console::{
+    CTRL_BREAK_EVENT, CTRL_C_EVENT, CTRL_LOGOFF_EVENT, GetConsoleProcessList, SetConsoleCtrlHandler,
+};
+use windows_sys::core::BOOL;
+
+/// Keeps other programs from listening on the port of a socket, which any with SO_REUSEADDR could do otherwise. To be
+/// called before the socket is bound ("Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE" in the documentation of Winsock).
+pub(crate) fn reserve_port(socket: &Socket) -> io::Result<()> {
+    let is_exclusive: BOOL = TRUE;
+    let (value, size) = ((&raw const is_exclusive).cast(), size_of::<BOOL>() as i32);
+    let socket = socket.as_raw_socket() as usize;
+    // SAFETY: the value is as large as said, and Winsock keeps no pointer to it. Any number is safe for a socket: one
+    // that is none makes an error.
+    match unsafe { setsockopt(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, value, size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What happened to the console that the program was started in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConsoleEvent {
+    /// Ctrl-C or Ctrl-Break was pressed.
+    Interrupt,
+    /// A user logs off. A service is told so of any user.
+    LogOff,
+    /// Its window is closed, or the system shuts down. The process ends when the handler returns, or some seconds later.
+    Close,
+}
+
+/// Calls `handler` at each event of the console, in a thread that the system makes for it (HandlerRoutine in the
+/// documentation of the console). Only the first call of this function has an effect.
+pub(crate) fn on_console_event(
+    handler: impl Fn(ConsoleEvent) + Send + Sync + 'static,
+) -> io::Result<()> {
+    if HANDLER.set(Box::new(handler)).is_err() {
+        return Ok(());
+    }
+    // SAFETY: the function is there as long as the program, and may run in any thread.
+    match unsafe { SetConsoleCtrlHandler(Some(handle), TRUE) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+static HANDLER: OnceLock<Box<dyn Fn(ConsoleEvent) + Send + Sync>> = OnceLock::new();
+
+extern "system" fn handle(event: u32) -> BOOL {
+    if let Some(handler) = HANDLER.get() {
+        handler(match event {
+            CTRL_C_EVENT | CTRL_BREAK_EVENT => ConsoleEvent::Interrupt,
+            CTRL_LOGOFF_EVENT => ConsoleEvent::LogOff,
+            _ => ConsoleEvent::Close,
+        });
+    }
+    TRUE
+}
+
+/// Whether this program alone uses its console: it was double-clicked, and its window closes when it ends.
+pub(crate) fn is_alone_in_console() -> bool {
+    let mut processes = [0; 2];
+    // SAFETY: at most as many numbers are written as said.
+    let count = unsafe { GetConsoleProcessList(processes.as_mut_ptr(), processes.len() as u32) };
+    count == 1
+}
