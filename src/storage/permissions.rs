@@ -1,12 +1,21 @@
 //! What other users of the server's machine can do to its files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::data_dir::DataDir;
 
 /// Tells, in a sentence each, which files of a server others can get at that they should not. `key` is the private key
-/// of the TLS port, if there is one. Empty on systems without Unix permissions.
+/// of the TLS port, if there is one.
+///
+/// On Windows the rights of a file can't be read by any safe call. There it tells of a data folder outside of the user's
+/// own folder, which Windows keeps from others.
 pub fn warnings(data_dir: &DataDir, key: Option<&Path>) -> Vec<String> {
+    if cfg!(windows) {
+        let own = std::env::var_os("USERPROFILE").map(PathBuf::from);
+        return about_place(data_dir.path(), own.as_deref())
+            .into_iter()
+            .collect();
+    }
     let (accounts, bans) = (data_dir.accounts(), data_dir.bans());
     let guarded = [
         Some(("data folder", data_dir.path(), 0o022)),
@@ -37,6 +46,20 @@ fn about(which: &str, path: &Path, private: u32) -> Vec<String> {
 #[cfg(not(unix))]
 fn about(_: &str, _: &Path, _: u32) -> Vec<String> {
     Vec::new()
+}
+
+/// Judges a folder on Windows by where it is: in the user's `own` folder, or elsewhere.
+fn about_place(folder: &Path, own: Option<&Path>) -> Option<String> {
+    // As the system itself writes them, in upper and lower case.
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_own = own.is_some_and(|own| canonical(folder).starts_with(canonical(own)));
+    (!is_own).then(|| {
+        format!(
+            "unless you took these rights from them, other users of this machine can read the private key and the files \
+             in {}; a data folder in your own folder is kept from them (--data-dir \"%USERPROFILE%\\chatd-data\")",
+            folder.display()
+        )
+    })
 }
 
 /// Judges a file by its mode, of which the bits `private` should not be set, and by its owner.
@@ -72,11 +95,28 @@ fn about_metadata(which: &str, private: u32, mode: u32, owner: u32, own_user: u3
     warnings
 }
 
-#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_folder_outside_of_the_users_own_is_warned_of_on_windows() {
+        let folder = tempfile::tempdir().unwrap();
+        let [own, other] = ["own", "other"].map(|name| folder.path().join(name));
+        let data = own.join("chatd-data");
+        for path in [&data, &other] {
+            std::fs::create_dir_all(path).unwrap();
+        }
+        let roundabout = other.join("..").join("own");
+        assert_eq!(about_place(&data, Some(&own)), None);
+        assert_eq!(about_place(&data, Some(&roundabout)), None);
+        for (folder, own) in [(&other, Some(&own)), (&data, Some(&other)), (&data, None)] {
+            let warning = about_place(folder, own.map(|own| own.as_path())).unwrap();
+            assert!(warning.contains(&folder.display().to_string()), "{warning}");
+        }
+    }
+
+    #[cfg(unix)]
     #[test]
     fn what_others_can_read_change_or_own_is_warned_of() {
         const KEY: u32 = 0o066;
