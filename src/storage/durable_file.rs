@@ -3,8 +3,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::regular_file;
+
+/// How long a file is waited for that another program has open, on Windows.
+const RENAME_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is tried meanwhile.
+const RENAME_PAUSE: Duration = Duration::from_millis(20);
 
 /// How to fsync a folder. A test gives one that fails, which no real folder does on demand.
 pub(super) type SyncFolder = fn(&File) -> io::Result<()>;
@@ -108,11 +116,34 @@ fn write_and_rename(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = options.open(&new)?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&new, path))
+        .and_then(|()| rename_patiently(&new, path))
         .inspect_err(|_| {
             // It takes up room on a disk that may be full.
             let _ = fs::remove_file(&new);
         })
+}
+
+/// Renames a file over another one. On Windows that fails while a scanner for viruses or a backup has the old one open, so
+/// it is tried again for [a moment](RENAME_PATIENCE).
+fn rename_patiently(from: &Path, to: &Path) -> io::Result<()> {
+    const ACCESS_DENIED: i32 = 5;
+    const SHARING_VIOLATION: i32 = 32;
+    let start = Instant::now();
+    loop {
+        match fs::rename(from, to) {
+            Err(error)
+                if cfg!(windows)
+                    && matches!(
+                        error.raw_os_error(),
+                        Some(ACCESS_DENIED | SHARING_VIOLATION)
+                    )
+                    && start.elapsed() < RENAME_PATIENCE =>
+            {
+                thread::sleep(RENAME_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn path_of_new(path: &Path) -> PathBuf {
@@ -137,6 +168,26 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_being_read_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // As a backup does that lets nobody else near the file.
+        #[cfg(windows)]
+        std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1);
+        let reader = options.open(&path).unwrap();
+        thread::scope(|scope| {
+            let replaced = scope.spawn(|| replace(&path, b"new"));
+            thread::sleep(RENAME_PATIENCE / 5);
+            drop(reader);
+            replaced.join().unwrap().unwrap();
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 
     #[test]
