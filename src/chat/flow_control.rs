@@ -32,6 +32,10 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Most members are congested when they are far behind for this long: a large batch can put them behind for a moment.
 const CONGESTION_DELAY: Duration = Duration::from_millis(20);
 
+/// In one turn those who take less than others are waited for as long as this, at most: one that takes hardly anything must
+/// not bring the room to a stand.
+const STRAGGLER_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What the members take is compared over times of this length.
 const RATE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -157,9 +161,11 @@ impl FlowControl {
                 turn => break turn,
             }
         };
+        let begun = Instant::now();
         while turn.is_some() && !is_over() {
             let now = Instant::now();
-            let may_speak = !self.is_congested() || self.has_caught_up();
+            let is_patient = now.saturating_duration_since(begun) < STRAGGLER_PATIENCE;
+            let may_speak = !self.is_congested() || self.has_caught_up(is_patient);
             if may_speak && self.try_reserve(size) {
                 return turn.filter(|_| self.is_still_congested(now));
             }
@@ -230,14 +236,15 @@ impl FlowControl {
         self.is_congested()
     }
 
-    /// Whether the members have caught up, those not counted that will not.
-    fn has_caught_up(&self) -> bool {
+    /// Whether the members have caught up, those not counted that will not. While `is_patient`, those count that are slow but
+    /// not much slower than most.
+    fn has_caught_up(&self, is_patient: bool) -> bool {
         let listeners = self.listeners();
         if are_most_behind(&listeners, self.far) {
             self.times.lock().congested = Instant::now();
             return false;
         }
-        !self.has_stragglers(&listeners)
+        !(is_patient && self.has_stragglers(&listeners))
     }
 
     /// The members whose pace counts now. One that keeps up and speaks all the time, beyond its limits, is not asked; neither
@@ -326,8 +333,8 @@ struct Listener {
     sent: u64,
 }
 
-/// Whether more than `far` bytes wait for most of the listeners. One client that is alone behind is no matter. And who opens
-/// many connections doesn't outvote the others.
+/// Whether more than `far` bytes wait for most of the listeners, or for most of those of most addresses. One client that is
+/// alone behind is no matter.
 fn are_most_behind(listeners: &[Listener], far: usize) -> bool {
     let mut all = Count::default();
     let mut by_origin: HashMap<Origin, Count> = HashMap::new();
