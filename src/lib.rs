@@ -9,8 +9,8 @@
 //! * [`chat`]: who is here and who hears what. Sessions, the roster and its one order, the fan-out and the heartbeat.
 //! * [`server`]: the process. Settings, listeners, the life of a connection, an orderly end.
 //!
-//! Beside them stand the locks and channels that all use, [`printable`], which makes text safe for a terminal, and three calls
-//! to Windows.
+//! Beside them stand the locks and channels that all use, [`printable`], which makes text safe for a terminal, [`texts`], which holds
+//! what people read in their languages, and three calls to Windows.
 //!
 //! There is one way in, for the program, the tests, and any program that embeds the server:
 //!
@@ -56,6 +56,8 @@ pub mod chat;
 pub mod server;
 
 pub mod printable;
+
+pub mod texts;
 
 mod sync;
 

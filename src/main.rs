@@ -9,12 +9,14 @@ use chatd::server::signals::stop_on_signals;
 use chatd::server::{
     Config, Server, StartError, banner, console, console_window, logging, own_addresses,
 };
+use chatd::texts::{set_language, system_language};
 
 fn main() -> ExitCode {
     let config = match Config::of_process() {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };
+    set_language(config.lang.unwrap_or_else(system_language));
     let log_end = match logging::start() {
         Ok(log_end) => log_end,
         Err(error) => return fail(&StartError::Thread(error)),

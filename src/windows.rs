@@ -71,6 +71,12 @@ extern "system" fn handle(event: u32) -> BOOL {
     TRUE
 }
 
+/// Whether a user has started the program in a session of their own, which ends when they log off. Services, and tasks that
+/// run without anybody, have none.
+pub(crate) fn is_in_session() -> bool {
+    std::env::var_os("SESSIONNAME").is_some()
+}
+
 /// Whether this program alone uses its console: it was double-clicked, and its window closes when it ends.
 pub(crate) fn is_alone_in_console() -> bool {
     let mut processes = [0; 2];

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::handle::Handle;
+use crate::texts::banner as texts;
 
 /// Where to connect, how to try it, where the data is and how to stop.
 ///
@@ -13,46 +14,36 @@ pub fn text(handle: &Handle, data_dir: &Path, own: &[IpAddr]) -> Result<String, 
     let plain = reachable(handle.plain_addresses(), own);
     let tls = reachable(handle.tls_addresses(), own);
     let mut out = String::new();
-    writeln!(
-        out,
-        "chatd {} is running. Students connect to:\n",
-        env!("CARGO_PKG_VERSION")
-    )?;
-    for (kind, addresses) in [("plain", &plain), ("TLS", &tls)] {
+    writeln!(out, "{}\n", texts::running(env!("CARGO_PKG_VERSION")))?;
+    for (kind, addresses) in [(texts::plain(), &plain), ("TLS", &tls)] {
         for address in addresses {
-            let note = if address.ip().is_loopback() {
-                "   (this machine only)"
-            } else {
-                ""
-            };
-            writeln!(
-                out,
-                "  {kind:5}  {}  port {}{note}",
-                address.ip(),
-                address.port()
-            )?;
+            let kind = format!("{kind:5}");
+            let where_to = texts::address(&kind, address.ip(), address.port());
+            write!(out, "  {where_to}")?;
+            if address.ip().is_loopback() {
+                write!(out, "   {}", texts::only_this_machine())?;
+            }
+            writeln!(out)?;
         }
     }
     if let Some(fingerprint) = handle.fingerprint() {
-        writeln!(
-            out,
-            "\nThe certificate's SHA-256 fingerprint, for clients to compare:\n  {fingerprint}"
-        )?;
+        writeln!(out, "\n{}\n  {fingerprint}", texts::fingerprint())?;
     }
     if let Some(address) = plain.first() {
         let (ip, port) = (address.ip(), address.port());
         // An IPv6 address stands in brackets there.
         let url = SocketAddr::new(ip, port);
+        writeln!(out, "\n{}\n  nc {ip} {port}", texts::by_hand())?;
         writeln!(
             out,
-            "\nTo try it by hand, on Linux and macOS:\n  nc {ip} {port}"
+            "{}\n  curl.exe telnet://{url}",
+            texts::by_hand_on_windows()
         )?;
-        writeln!(out, "on Windows, in PowerShell:\n  curl.exe telnet://{url}")?;
         let (python, other) = match cfg!(windows) {
-            true => ("py", "elsewhere the command is python3, not py"),
-            false => ("python3", "on Windows the command is py, not python3"),
+            true => ("py", texts::python_elsewhere()),
+            false => ("python3", texts::python_on_windows()),
         };
-        writeln!(out, "or with Python ({other}):")?;
+        writeln!(out, "{}", texts::by_python(other))?;
         writeln!(
             out,
             "  {python} -c \"import socket,sys,threading;s=socket.create_connection(('{ip}',{port}));\
@@ -61,15 +52,12 @@ pub fn text(handle: &Handle, data_dir: &Path, own: &[IpAddr]) -> Result<String, 
         )?;
         writeln!(
             out,
-            "then type a line such as:\n  {{\"Command\":\"01\",\"Name\":\"Alice\"}}"
+            "{}\n  {{\"Command\":\"01\",\"Name\":\"Alice\"}}",
+            texts::then_type()
         )?;
     }
-    writeln!(
-        out,
-        "\nNames, bans and the certificate are kept in {}",
-        data_dir.display()
-    )?;
-    writeln!(out, "Stop with Ctrl-C.\n")?;
+    writeln!(out, "\n{}", texts::data_folder(data_dir.display()))?;
+    writeln!(out, "{}\n", texts::how_to_stop())?;
     Ok(out)
 }
 

@@ -15,6 +15,7 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use super::console_window;
 use super::error::StartError;
 use crate::printable::Printable;
+use crate::texts::Language;
 use crate::wire::framing::FRAME_CEILING;
 
 /// The largest frame before login, in bytes: no more is needed to say who one is.
@@ -93,6 +94,11 @@ pub struct Config {
     /// Take the teacher's commands from standard input, even if that is no terminal
     #[arg(long, env = "CHATD_CONSOLE", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub console: bool,
+
+    /// Language of what people read, en or zh (Chinese): this program's words in the terminal, and the reasons that clients
+    /// are told [default: the system's, else en]
+    #[arg(long, env = "CHATD_LANG", value_name = "LANGUAGE", value_parser = Language::from_str)]
+    pub lang: Option<Language>,
 
     /// Time between two heartbeats
     #[arg(long, env = "CHATD_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = parse_time)]

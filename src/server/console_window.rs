@@ -1,10 +1,10 @@
 //! The window of a program that was started with a double click.
 
 /// Waits until the user has read what was printed, if the window closes with the program. That is how it is on Windows
-/// when no shell started it. Elsewhere this does nothing.
+/// when no shell started it, and somebody is there. Elsewhere this does nothing.
 pub fn hold_open() {
     #[cfg(windows)]
-    if crate::windows::is_alone_in_console() {
+    if crate::windows::is_in_session() && crate::windows::is_alone_in_console() {
         use std::io::Write;
 
         let mut output = std::io::stderr();

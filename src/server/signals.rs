@@ -139,7 +139,7 @@ mod system {
     use super::super::error::StartError;
     use super::super::handle::Handle;
     use crate::sync::atomic::{AtomicBool, Ordering};
-    use crate::windows::{ConsoleEvent, on_console_event};
+    use crate::windows::{ConsoleEvent, is_in_session, on_console_event};
 
     /// What a program ended by Ctrl-C returns (128 and the signal's number, by the shell's convention).
     const INTERRUPTED: i32 = 130;
@@ -167,10 +167,5 @@ mod system {
             super::warn_of_no_goodbye(error);
         }
         Ok(())
-    }
-
-    /// Whether a user has started the program in a session of their own, which ends when they log off.
-    fn is_in_session() -> bool {
-        std::env::var_os("SESSIONNAME").is_some()
     }
 }

@@ -19,6 +19,28 @@ fn addresses_for_others() -> Vec<IpAddr> {
 }
 
 #[test]
+fn a_start_speaks_the_language_of_the_setting_or_else_of_the_system() {
+    let folder = tempfile::tempdir().unwrap();
+    for (locale, setting, expected) in [
+        ("C", None, "is running"),
+        ("C", Some("zh"), "已启动"),
+        ("zh_CN.UTF-8", None, "已启动"),
+        ("zh_CN.UTF-8", Some("en"), "is running"),
+    ] {
+        // Windows asks no variable.
+        if cfg!(windows) && setting.is_none() {
+            continue;
+        }
+        let mut command = chatd(folder.path());
+        command.env_remove("CHATD_LANG").env("LC_ALL", locale);
+        command.args(setting.map(|setting| format!("--lang={setting}")));
+        let process = Process::start(command);
+        process.out.read();
+        process.out.line_with(expected);
+    }
+}
+
+#[test]
 fn a_start_without_settings_takes_everybody_and_says_where() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = chatd(folder.path());

@@ -1,0 +1,64 @@
+//! What the teacher reads when the server has started.
+
+use std::net::IpAddr;
+use std::path::Display;
+
+use super::texts;
+
+texts! {
+    running(version: &str) {
+        en: "chatd {version} is running. Students connect to:",
+        zh: "chatd {version} 已启动。学生连接到：",
+    }
+    /// The kind of a port.
+    plain {
+        en: "plain",
+        zh: "明文",
+    }
+    /// Where to connect; `kind` is padded.
+    address(kind: &str, ip: IpAddr, port: u16) {
+        en: "{kind}  {ip}  port {port}",
+        zh: "{kind}  {ip}  端口 {port}",
+    }
+    only_this_machine {
+        en: "(this machine only)",
+        zh: "（仅限本机）",
+    }
+    fingerprint {
+        en: "The certificate's SHA-256 fingerprint, for clients to compare:",
+        zh: "证书的 SHA-256 指纹，供客户端核对：",
+    }
+    by_hand {
+        en: "To try it by hand, on Linux and macOS:",
+        zh: "手动试一试，在 Linux 和 macOS 上：",
+    }
+    by_hand_on_windows {
+        en: "on Windows, in PowerShell:",
+        zh: "在 Windows 的 PowerShell 里：",
+    }
+    /// Names the command elsewhere, too.
+    by_python(other: &str) {
+        en: "or with Python ({other}):",
+        zh: "或者用 Python（{other}）：",
+    }
+    python_elsewhere {
+        en: "elsewhere the command is python3, not py",
+        zh: "在其他系统上命令是 python3，不是 py",
+    }
+    python_on_windows {
+        en: "on Windows the command is py, not python3",
+        zh: "在 Windows 上命令是 py，不是 python3",
+    }
+    then_type {
+        en: "then type a line such as:",
+        zh: "然后输入一行，例如：",
+    }
+    data_folder(folder: Display<'_>) {
+        en: "Names, bans and the certificate are kept in {folder}",
+        zh: "用户名、封禁名单和证书保存在 {folder}",
+    }
+    how_to_stop {
+        en: "Stop with Ctrl-C.",
+        zh: "按 Ctrl-C 停止。",
+    }
+}
