@@ -40,6 +40,19 @@
 // The compiler allows no exception from this, but on Windows, where one module has one.
 #![cfg_attr(not(windows), forbid(unsafe_code))]
 
+// OpenSSL's build leaves out its locks when it is told of a static C library, and then destroys memory as soon as two clients
+// use TLS. `.ci/release` links statically all the same: by a flag for the last step alone.
+#[cfg(all(
+    feature = "vendored",
+    target_os = "linux",
+    target_env = "gnu",
+    target_feature = "crt-static"
+))]
+compile_error!(
+    "crt-static in RUSTFLAGS builds OpenSSL without locks; give it to the program alone: \
+    cargo rustc --release --bin chatd -- -C target-feature=+crt-static"
+);
+
 /// The first day of the month in which this version was made. Changes with the version in `Cargo.toml`. A clock that
 /// says less is wrong.
 // 2026-11-01T00:00:00Z.
