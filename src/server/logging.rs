@@ -22,7 +22,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 const CAPACITY: usize = 1024;
 
 /// The crate's name, with which the targets of all its log lines begin.
-const OWN_TARGET: &str = env!("CARGO_PKG_NAME");
+const OWN_TARGET: &str = env!("CARGO_CRATE_NAME");
 
 /// The level, unless the environment says otherwise.
 const DEFAULT_FILTER: &str = "info";
