@@ -7,7 +7,8 @@ use std::thread;
 use chatd::printable::Printable;
 use chatd::server::signals::stop_on_signals;
 use chatd::server::{
-    Config, Server, StartError, banner, console, console_window, logging, own_addresses,
+    Config, OwnAddress, Server, StartError, addresses, banner, console, console_window, logging,
+    own_addresses,
 };
 use chatd::texts::{set_language, system_language};
 
@@ -36,10 +37,9 @@ fn serve(config: Config) -> Result<(), StartError> {
     let server = Server::bind(config)?;
     stop_on_signals(server.handle())?;
     let handle = server.handle();
-    let data_dir = server.data_dir().to_owned();
     // A thread of its own: input and output that stand still must not keep the server from its work.
     let talk = move || {
-        if let Ok(text) = banner::text(&handle, &data_dir, &own_addresses()) {
+        if let Ok(text) = banner::text(&handle, &own_addresses()) {
             let mut output = std::io::stdout();
             let _ = output
                 .write_all(text.as_bytes())
@@ -53,6 +53,11 @@ fn serve(config: Config) -> Result<(), StartError> {
     thread::Builder::new()
         .name("console".to_owned())
         .spawn(talk)
+        .map_err(StartError::Thread)?;
+    let tell = |own: &[OwnAddress]| log::warn!("{}", banner::addresses_changed(own));
+    thread::Builder::new()
+        .name("addresses".to_owned())
+        .spawn(move || addresses::watch(tell))
         .map_err(StartError::Thread)?;
     server.run()
 }

@@ -1,35 +1,25 @@
 //! What a teacher reads when the server has started.
 
 use std::fmt::{self, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::net::SocketAddr;
 
+use super::addresses::{OwnAddress, Reach, own_address};
 use super::handle::Handle;
-use crate::texts::banner as texts;
+use crate::texts::{banner as texts, width};
 
 /// Where to connect, how to try it, where the data is and how to stop.
 ///
 /// `own` are this machine's addresses: they stand in for those that mean all of them.
-pub fn text(handle: &Handle, data_dir: &Path, own: &[IpAddr]) -> Result<String, fmt::Error> {
+pub fn text(handle: &Handle, own: &[OwnAddress]) -> Result<String, fmt::Error> {
     let plain = reachable(handle.plain_addresses(), own);
     let tls = reachable(handle.tls_addresses(), own);
     let mut out = String::new();
     writeln!(out, "{}\n", texts::running(env!("CARGO_PKG_VERSION")))?;
-    for (kind, addresses) in [(texts::plain(), &plain), ("TLS", &tls)] {
-        for address in addresses {
-            let kind = format!("{kind:5}");
-            let where_to = texts::address(&kind, address.ip(), address.port());
-            write!(out, "  {where_to}")?;
-            if address.ip().is_loopback() {
-                write!(out, "   {}", texts::only_this_machine())?;
-            }
-            writeln!(out)?;
-        }
-    }
+    write_table(&mut out, &plain, &tls)?;
     if let Some(fingerprint) = handle.fingerprint() {
         writeln!(out, "\n{}\n  {fingerprint}", texts::fingerprint())?;
     }
-    if let Some(address) = plain.first() {
+    if let Some((address, _)) = plain.first() {
         let (ip, port) = (address.ip(), address.port());
         // An IPv6 address stands in brackets there.
         let url = SocketAddr::new(ip, port);
@@ -56,25 +46,83 @@ pub fn text(handle: &Handle, data_dir: &Path, own: &[IpAddr]) -> Result<String, 
             texts::then_type()
         )?;
     }
-    writeln!(out, "\n{}", texts::data_folder(data_dir.display()))?;
+    writeln!(out, "\n{}", texts::data_folder(handle.data_dir().display()))?;
     writeln!(out, "{}\n", texts::how_to_stop())?;
     Ok(out)
 }
 
+/// What to say when this machine has other addresses than before.
+pub fn addresses_changed(own: &[OwnAddress]) -> String {
+    let reachable = own.iter().filter(|one| one.reach == Reach::Network);
+    let ips: Vec<String> = reachable.map(|one| one.ip.to_string()).collect();
+    match ips.as_slice() {
+        [] => texts::no_address().to_owned(),
+        ips => texts::addresses_changed(&ips.join(", ")),
+    }
+}
+
+/// A row for each address: how, where, by which interface, and who can't reach it.
+fn write_table(out: &mut String, plain: &[Reachable], tls: &[Reachable]) -> fmt::Result {
+    let kinds = [(texts::plain(), plain), ("TLS", tls)];
+    let all = || kinds.iter().flat_map(|(_, addresses)| *addresses);
+    let kind_width = kinds.iter().map(|(kind, _)| width(kind)).max();
+    let ip_width = all()
+        .map(|(address, _)| address.ip().to_string().len())
+        .max();
+    let interface_width = all().map(|(_, own)| width(&own.interface)).max();
+    let best = all().next().filter(|(_, own)| own.reach == Reach::Network);
+    for (kind, addresses) in kinds {
+        for reachable in addresses {
+            let (address, own) = reachable;
+            let port = texts::port(address.port());
+            let note = match own.reach {
+                Reach::Network if Some(reachable) == best => texts::for_the_board(),
+                Reach::Network => "",
+                Reach::SelfAssigned => texts::self_assigned(),
+                Reach::Virtual => texts::virtual_interface(),
+                Reach::Loopback => texts::only_this_machine(),
+            };
+            let row = format!(
+                "  {}  {}  {port}  {}  {note}",
+                padded(kind, kind_width),
+                padded(&address.ip().to_string(), ip_width),
+                padded(&own.interface, interface_width),
+            );
+            writeln!(out, "{}", row.trim_end())?;
+        }
+    }
+    Ok(())
+}
+
+/// Where to connect, and this machine's address that it is.
+type Reachable = (SocketAddr, OwnAddress);
+
 /// The addresses to connect to: all of the machine's own where a listener takes connections on any. Those that
 /// others can reach come first, as in `own`; loopback only shows where there is nothing else.
-fn reachable(listening: &[SocketAddr], own: &[IpAddr]) -> Vec<SocketAddr> {
+fn reachable(listening: &[SocketAddr], own: &[OwnAddress]) -> Vec<Reachable> {
     let mut addresses = Vec::new();
     for address in listening {
-        if !address.ip().is_unspecified() {
-            addresses.push(*address);
-            continue;
+        let (ip, port) = (address.ip(), address.port());
+        if ip.is_unspecified() {
+            let usable = own.iter().filter(|one| ip.is_ipv6() || one.ip.is_ipv4());
+            addresses.extend(usable.map(|one| (SocketAddr::new(one.ip, port), one.clone())));
+        } else {
+            let known = own.iter().find(|one| one.ip == ip).cloned();
+            let one = known.unwrap_or_else(|| own_address(ip, "", false));
+            addresses.push((*address, one));
         }
-        let usable = own.iter().filter(|ip| address.is_ipv6() || ip.is_ipv4());
-        addresses.extend(usable.map(|ip| SocketAddr::new(*ip, address.port())));
     }
-    if addresses.iter().any(|address| !address.ip().is_loopback()) {
-        addresses.retain(|address| !address.ip().is_loopback());
+    addresses.sort_by_key(|(_, own)| own.reach);
+    if addresses
+        .iter()
+        .any(|(_, own)| own.reach != Reach::Loopback)
+    {
+        addresses.retain(|(_, own)| own.reach != Reach::Loopback);
     }
     addresses
+}
+
+fn padded(text: &str, columns: Option<usize>) -> String {
+    let missing = columns.unwrap_or(0).saturating_sub(width(text));
+    text.to_owned() + &" ".repeat(missing)
 }

@@ -1,6 +1,7 @@
 //! What other threads can do to a server.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use super::moderator::Moderator;
 use crate::sync::channel::Sender;
@@ -11,6 +12,7 @@ pub struct Handle {
     pub(super) plain: Vec<SocketAddr>,
     pub(super) tls: Vec<SocketAddr>,
     pub(super) fingerprint: Option<String>,
+    pub(super) data_dir: PathBuf,
     /// Holds one message at most.
     pub(super) stop: Sender<()>,
     pub(super) moderator: Moderator,
@@ -30,6 +32,11 @@ impl Handle {
     /// SHA-256 of the TLS certificate, as pairs of hexadecimal digits with colons between them.
     pub fn fingerprint(&self) -> Option<&str> {
         self.fingerprint.as_deref()
+    }
+
+    /// Where the server keeps its data.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// What a teacher can do to the running server.

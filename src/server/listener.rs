@@ -96,7 +96,8 @@ impl Listener {
                 StartError::Listen(_, _, error)
                     if error.kind() == io::ErrorKind::AddrNotAvailable =>
                 {
-                    StartError::NoSuchAddress(*address, own_addresses())
+                    let own = own_addresses().into_iter().map(|one| one.ip);
+                    StartError::NoSuchAddress(*address, own.collect())
                 }
                 other => other,
             })

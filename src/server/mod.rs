@@ -1,6 +1,6 @@
 //! The process: settings, listeners, the life of a connection, and an orderly end.
 
-mod addresses;
+pub mod addresses;
 pub mod banner;
 mod budget;
 pub mod capacity;
@@ -29,7 +29,7 @@ mod token_bucket;
 #[path = "../../tests/model/mod.rs"]
 mod model;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 
 use self::listener::{Listener, Port};
@@ -41,7 +41,7 @@ use crate::sync::channel::{Receiver, bounded};
 use crate::sync::{AbortOnPanic, Arc, Weak};
 use crate::transport::Connection;
 
-pub use addresses::own_addresses;
+pub use addresses::{OwnAddress, Reach, own_addresses};
 pub use config::Config;
 pub use error::StartError;
 pub use handle::Handle;
@@ -71,6 +71,11 @@ impl Server {
         let data_dir = DataDir::open(&config.data_dir)?;
         let accounts = Accounts::open(&data_dir.accounts(), !config.no_registration)?;
         let bans = Bans::open(&data_dir.bans())?;
+        let own = own_addresses().into_iter();
+        let names: Vec<IpAddr> = own
+            .filter(|one| one.reach != Reach::SelfAssigned)
+            .map(|one| one.ip)
+            .collect();
         let identity = match (&config.tls_cert, &config.tls_key) {
             _ if config.no_tls => None,
             (Some(certificate), Some(key)) => Some(certificate::load(certificate, key)?),
@@ -78,7 +83,7 @@ impl Server {
                 &data_dir.certificate(),
                 &data_dir.key(),
                 &gethostname::gethostname().to_string_lossy(),
-                &own_addresses(),
+                &names,
             )?),
         };
         let key = match &config.tls_key {
@@ -110,6 +115,7 @@ impl Server {
             plain,
             tls: encrypted,
             fingerprint,
+            data_dir: data_dir.path().to_owned(),
             stop: stop_sender,
             moderator: Moderator::new(Arc::downgrade(&shared)),
         };

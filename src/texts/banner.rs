@@ -1,6 +1,5 @@
 //! What the teacher reads when the server has started.
 
-use std::net::IpAddr;
 use std::path::Display;
 
 use super::texts;
@@ -15,14 +14,35 @@ texts! {
         en: "plain",
         zh: "明文",
     }
-    /// Where to connect; `kind` is padded.
-    address(kind: &str, ip: IpAddr, port: u16) {
-        en: "{kind}  {ip}  port {port}",
-        zh: "{kind}  {ip}  端口 {port}",
+    port(number: u16) {
+        en: "port {number}",
+        zh: "端口 {number}",
+    }
+    /// Beside the address that students should be told.
+    for_the_board {
+        en: "<- write this one on the board",
+        zh: "← 把这个地址写在黑板上",
+    }
+    self_assigned {
+        en: "(no router has given it: is the cable in, the Wi-Fi on?)",
+        zh: "（不是路由器分配的：网线插好了吗？Wi-Fi 连上了吗？）",
+    }
+    virtual_interface {
+        en: "(virtual: students can hardly reach it)",
+        zh: "（虚拟网卡：学生多半连不上）",
     }
     only_this_machine {
         en: "(this machine only)",
         zh: "（仅限本机）",
+    }
+    /// When the machine has other addresses than before.
+    addresses_changed(addresses: &str) {
+        en: "this machine's addresses have changed; students connect to {addresses} now (info shows it all)",
+        zh: "本机的地址变了；学生现在要连接到 {addresses}（输入 info 查看全部）",
+    }
+    no_address {
+        en: "this machine has no network any more; students can't reach it",
+        zh: "本机已经没有网络；学生连不上",
     }
     fingerprint {
         en: "The certificate's SHA-256 fingerprint, for clients to compare:",

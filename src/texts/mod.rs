@@ -13,6 +13,8 @@ use std::str::FromStr;
 // Not those of the model checker: the order of threads decides nothing here.
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use unicode_width::UnicodeWidthStr;
+
 /// A language that people read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -48,6 +50,11 @@ fn language_of(locale: &str) -> Language {
         Some(language) if language.eq_ignore_ascii_case("zh") => Language::Chinese,
         _ => Language::English,
     }
+}
+
+/// How many columns of a terminal a text takes: two for each wide character.
+pub(crate) fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
 }
 
 /// As `--lang` takes it.

@@ -310,6 +310,7 @@ fn a_client_that_is_refused_without_a_thread_is_not_reset_for_what_it_still_send
 fn a_client_past_max_per_address_is_told_but_loopback_is_exempt() {
     let outward = own_addresses()
         .into_iter()
+        .map(|one| one.ip)
         .find(|address| address.is_ipv4() && !address.is_loopback());
     let Some(outward) = outward else {
         return eprintln!("skipped: this machine has no IPv4 address beside loopback");

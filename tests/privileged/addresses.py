@@ -55,6 +55,37 @@ def limit_by_address(report, chatd, folder):
                        all("::ffff" not in line for line in shown))
 
 
+def interfaces(report, chatd, folder):
+    """The teacher is told the address that students can reach, and when it changes."""
+    with Scene(chatd, folder) as scene:
+        for name, address in [("docker0", "172.17.0.1/16"), ("eth9", "169.254.3.4/16")]:
+            scene.lan.server.run("ip", "link", "add", name, "type", "bridge")
+            scene.lan.server.run("ip", "addr", "add", address, "dev", name)
+            scene.lan.server.run("ip", "link", "set", name, "up")
+        scene.start().wait_until_up()
+        rows = _until(lambda: scene.server.logged("^  plain "), "a banner")
+        first, last = rows[0].split(), rows[-1]
+        report.promise("the network's address comes first, with its interface, for the board", rows[0].strip(),
+                       first[1] == Lan.ADDRESS and first[4] == "lan" and "on the board" in rows[0])
+        report.promise("that of containers comes last, and is marked", last.strip(),
+                       "172.17.0.1" in last and "docker0" in last and "virtual" in last)
+        own = [row for row in rows if "169.254.3.4" in row]
+        report.promise("one that no router has given is marked", own[0].strip() if own else "missing",
+                       bool(own) and "no router" in own[0])
+        scene.lan.server.run("ip", "addr", "add", "10.77.0.99/16", "dev", "lan")
+        told = _until(lambda: scene.server.logged("addresses have changed"), "a word of the change")
+        report.promise("a change is said", told[0], "10.77.0.99" in told[0])
+
+
+def _until(look, what):
+    deadline = now() + PATIENCE
+    while now() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise Broken(f"the server did not print {what}")
+
+
 def _has_ipv6(scene, host):
     try:
         scene.client(host, address=Lan.ADDRESS6).close()

@@ -40,6 +40,7 @@ class Server:
         self.host = host
         self.log_path = folder / "log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("CHATD_", "RUST_LOG"))}
+        environment["CHATD_LANG"] = "en"
         command = [*self._GUARD, str(chatd), "--data-dir", str(data or folder / "data"), *options]
         with host.inside(), open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(

@@ -71,6 +71,7 @@ WAITING = {
     "same-name": vanishing.return_under_the_same_name,
     "addresses": addresses.limit_by_address,
     "budget": addresses.budget_of_address,
+    "interfaces": addresses.interfaces,
     "full-disk": disk.full,
     "full-disk-start": disk.full_at_start,
     "read-only-start": disk.read_only_at_start,

@@ -21,6 +21,7 @@ pub(super) enum ConsoleCommand {
     Bans,
     Forget(String),
     Stats,
+    Info,
     Help,
     Quit,
 }
@@ -33,7 +34,7 @@ pub(super) enum Whom {
 }
 
 /// Each verb, what stands behind it, and what it does.
-pub(super) const VERBS: [(&str, &str, &str); 14] = [
+pub(super) const VERBS: [(&str, &str, &str); 15] = [
     ("who", "", "who is online"),
     ("say", "TEXT", "say something to everybody, as admin"),
     (
@@ -54,16 +55,23 @@ pub(super) const VERBS: [(&str, &str, &str); 14] = [
     ("bans", "", "who is banned"),
     ("forget", "NAME", "remove an account whose password is lost"),
     ("stats", "", "what has happened since the start"),
+    (
+        "info",
+        "",
+        "addresses, ports, fingerprint, and how to connect",
+    ),
     ("help", "", "this list"),
     ("quit", "", "stop the server"),
 ];
 
 /// What other programs call some of them.
-const SYNONYMS: [(&str, &str); 9] = [
+const SYNONYMS: [(&str, &str); 11] = [
     ("?", "help"),
+    ("address", "info"),
     ("bye", "quit"),
     ("delete", "forget"),
     ("exit", "quit"),
+    ("ip", "info"),
     ("list", "who"),
     ("shutdown", "quit"),
     ("silence", "mute"),
@@ -114,6 +122,7 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, String> {
         "bans" => ConsoleCommand::Bans,
         "forget" => ConsoleCommand::Forget(name(first)?),
         "stats" => ConsoleCommand::Stats,
+        "info" => ConsoleCommand::Info,
         "help" => ConsoleCommand::Help,
         _ => ConsoleCommand::Quit,
     }))

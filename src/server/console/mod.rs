@@ -9,6 +9,8 @@ use std::time::SystemTime;
 
 use self::console_command::{ConsoleCommand, VERBS, Whom, nearest, parse};
 use self::lines::{Lines, Typed};
+use super::addresses::own_addresses;
+use super::banner;
 use super::handle::Handle;
 use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
 use crate::chat::moderation::RuleChange;
@@ -161,6 +163,7 @@ impl<W: Write> Console<'_, W> {
                 let stats = moderator.stats()?;
                 format!("Since {}: {stats}.", self.clock_of(stats.started))
             }
+            ConsoleCommand::Info => banner::text(self.handle, &own_addresses()).unwrap_or_default(),
             ConsoleCommand::Help => help(),
             ConsoleCommand::Quit => String::new(),
         })
