@@ -5,6 +5,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::session::Session;
 use crate::sync::Arc;
@@ -26,6 +29,15 @@ pub const LOCKED: &str = "the server is locked: nobody new can log in now; ask y
 pub enum ModeratorAction {
     /// Say something to everybody: a 32.
     Say(Lines),
+    /// Say something to one user: a 13.
+    Tell {
+        /// To whom.
+        name: NameKey,
+        /// The 13.
+        line: Lines,
+        /// Told the user's name, if the user is online.
+        reply: Sender<Option<String>>,
+    },
     /// Tell who is online, and the rules.
     Look {
         /// Told.
@@ -61,12 +73,17 @@ pub enum ModeratorAction {
 /// Something that the teacher can switch on and off.
 #[derive(Clone, Debug)]
 pub enum Rule {
-    /// What the user of this name says is refused, also when the user comes back. The name need not be online.
-    Muted(String),
+    /// What the user of this name says is refused, also when the user comes back, until the time given, if any is. The name
+    /// need not be online.
+    Muted(String, Option<Timestamp>),
     /// What anybody says is refused, later comers included. Who is muted by name stays so when this is lifted.
     AllMuted,
     /// All logins are refused.
     Locked,
+    /// Each user may say one thing to the room in this time.
+    Slow(Duration),
+    /// Private messages are refused, but for those to the teacher.
+    PrivateOff,
 }
 
 /// The users that an action is about.
@@ -101,24 +118,71 @@ pub struct RuleChange {
     pub is_everybody_muted: bool,
 }
 
+/// A name that is muted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MutedName {
+    /// The name, as it was last seen.
+    pub name: String,
+    /// Until when; `None` is until it is lifted.
+    pub until: Option<Timestamp>,
+}
+
+/// Whether, and how long, what a user says is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mute {
+    /// It is not.
+    Off,
+    /// It is until then.
+    Until(Timestamp),
+    /// It is until the teacher lifts it.
+    On,
+}
+
+impl Mute {
+    /// Whether what the user says now is refused.
+    pub fn holds(self) -> bool {
+        match self {
+            Mute::Off => false,
+            Mute::Until(until) => Timestamp::now() < until,
+            Mute::On => true,
+        }
+    }
+}
+
 /// Who may speak, and whether anybody may log in.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Who is muted by name, with the name as it was last seen.
-    muted: HashMap<NameKey, String>,
+    muted: HashMap<NameKey, MutedName>,
     is_everybody_muted: bool,
     is_locked: bool,
+    is_private_off: bool,
+    slow: Option<Duration>,
 }
 
 impl Rules {
     /// Whether what the user of this name says is refused.
-    pub fn mute(&self, key: &NameKey) -> bool {
-        self.is_everybody_muted || self.muted.contains_key(key)
+    pub fn mute(&self, key: &NameKey) -> Mute {
+        match self.muted.get(key).map(|muted| muted.until) {
+            _ if self.is_everybody_muted => Mute::On,
+            None => Mute::Off,
+            Some(None) => Mute::On,
+            Some(Some(until)) => Mute::Until(until),
+        }
     }
 
     /// Whether what anybody says is refused.
     pub fn is_everybody_muted(&self) -> bool {
         self.is_everybody_muted
+    }
+
+    /// In which time each user may say one thing to the room, if that is limited.
+    pub fn slow(&self) -> Option<Duration> {
+        self.slow
+    }
+
+    /// Whether private messages are refused.
+    pub fn is_private_off(&self) -> bool {
+        self.is_private_off
     }
 
     /// Whether all logins are refused.
@@ -127,22 +191,48 @@ impl Rules {
     }
 
     /// Who is muted by name, online or not, in alphabetical order.
-    pub fn muted_names(&self) -> Vec<String> {
-        let mut muted: Vec<(&NameKey, &String)> = self.muted.iter().collect();
+    pub fn muted_names(&self) -> Vec<MutedName> {
+        let holds = |muted: &MutedName| muted.until.is_none_or(|until| Timestamp::now() < until);
+        let mut muted: Vec<(&NameKey, &MutedName)> = self
+            .muted
+            .iter()
+            .filter(|(_, muted)| holds(muted))
+            .collect();
         muted.sort();
-        muted.into_iter().map(|(_, name)| name.clone()).collect()
+        muted.into_iter().map(|(_, muted)| muted.clone()).collect()
+    }
+
+    /// The mute of this name, those that are over not counted.
+    fn mute_by_name(&self, key: &NameKey) -> Option<Option<Timestamp>> {
+        let until = self.muted.get(key)?.until;
+        until
+            .is_none_or(|until| Timestamp::now() < until)
+            .then_some(until)
     }
 
     /// Puts a rule in force, or lifts it. False if it was so before.
     pub(super) fn set(&mut self, rule: &Rule, is_on: bool) -> bool {
         let flag = match rule {
-            Rule::Muted(name) if is_on => {
-                let before = self.muted.insert(NameKey::new(name), name.clone());
-                return before.is_none();
+            Rule::Muted(name, until) => {
+                let (key, until) = (NameKey::new(name), *until);
+                let before = self.mute_by_name(&key);
+                let muted = MutedName {
+                    name: name.clone(),
+                    until,
+                };
+                match is_on {
+                    true => self.muted.insert(key.clone(), muted),
+                    false => self.muted.remove(&key),
+                };
+                return self.mute_by_name(&key) != before;
             }
-            Rule::Muted(name) => return self.muted.remove(&NameKey::new(name)).is_some(),
             Rule::AllMuted => &mut self.is_everybody_muted,
             Rule::Locked => &mut self.is_locked,
+            Rule::PrivateOff => &mut self.is_private_off,
+            Rule::Slow(time) => {
+                let time = is_on.then_some(*time);
+                return std::mem::replace(&mut self.slow, time) != time;
+            }
         };
         std::mem::replace(flag, is_on) != is_on
     }
@@ -155,17 +245,34 @@ mod tests {
     #[test]
     fn who_is_muted_by_name_stays_so_when_all_others_may_speak_again() {
         let [anna, bobby] = ["Anna", "Bobby"].map(NameKey::new);
-        let muted = |name: &str| Rule::Muted(name.to_owned());
+        let muted = |name: &str| Rule::Muted(name.to_owned(), None);
         let mut rules = Rules::default();
         assert!(rules.set(&muted("Anna"), true));
         assert!(!rules.set(&muted("ANNA"), true));
-        assert!(rules.mute(&anna) && !rules.mute(&bobby));
+        assert!(rules.mute(&anna).holds() && !rules.mute(&bobby).holds());
         assert!(rules.set(&Rule::AllMuted, true) && !rules.set(&Rule::AllMuted, true));
-        assert!(rules.mute(&anna) && rules.mute(&bobby));
+        assert!(rules.mute(&anna).holds() && rules.mute(&bobby).holds());
         assert!(rules.set(&Rule::AllMuted, false));
-        assert!(rules.mute(&anna) && !rules.mute(&bobby));
-        assert_eq!(rules.muted_names(), ["ANNA"]);
+        assert!(rules.mute(&anna).holds() && !rules.mute(&bobby).holds());
+        let names: Vec<String> = rules.muted_names().into_iter().map(|of| of.name).collect();
+        assert_eq!(names, ["ANNA"]);
         assert!(rules.set(&muted("Anna"), false) && !rules.set(&muted("Anna"), false));
-        assert!(!rules.mute(&anna));
+        assert!(!rules.mute(&anna).holds());
+    }
+
+    #[test]
+    fn a_mute_with_an_end_holds_until_then() {
+        let anna = NameKey::new("Anna");
+        let in_hours = |hours: i64| Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        let muted = |until| Rule::Muted("Anna".to_owned(), until);
+        let (later, past) = (in_hours(1), in_hours(-1));
+        let mut rules = Rules::default();
+        assert!(rules.set(&muted(Some(later)), true) && rules.mute(&anna).holds());
+        assert!(!rules.set(&muted(Some(later)), true));
+        // A later word counts.
+        assert!(rules.set(&muted(None), true) && rules.mute(&anna) == Mute::On);
+        assert!(rules.set(&muted(Some(past)), true) && !rules.mute(&anna).holds());
+        assert!(rules.muted_names().is_empty());
+        assert!(!rules.set(&muted(None), false));
     }
 }

@@ -174,7 +174,7 @@ impl Room {
         if !session.connection().log_in() {
             return Err("your connection ends".into());
         }
-        session.set_muted(self.rules.mute(session.key()));
+        session.obey(&self.rules);
         self.roster.join(session, claim);
         Ok(())
     }

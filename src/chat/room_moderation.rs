@@ -12,6 +12,14 @@ impl Room {
         match action {
             ModeratorAction::Say(_) if self.is_stopping => {}
             ModeratorAction::Say(line) => self.roster.broadcast(&line),
+            ModeratorAction::Tell { name, line, reply } => {
+                let member = self.roster.flush_member(&name);
+                let told = member.map(|member| {
+                    member.connection().push(&line.into(), 0, None);
+                    member.name().to_owned()
+                });
+                let _ = reply.send(told);
+            }
             ModeratorAction::Look { reply } => {
                 let online = self.roster.members().cloned().collect();
                 let _ = reply.send((online, self.rules.clone()));
@@ -47,7 +55,7 @@ impl Room {
 
     fn set_rule(&mut self, mut rule: Rule, is_on: bool) -> RuleChange {
         let mut is_online = false;
-        if let Rule::Muted(name) = &mut rule
+        if let Rule::Muted(name, _) = &mut rule
             && let Some((member, _)) = self.roster.member(&NameKey::new(name))
         {
             member.name().clone_into(name);
@@ -55,13 +63,13 @@ impl Room {
         }
         let has_changed = self.rules.set(&rule, is_on);
         for member in self.roster.members() {
-            member.set_muted(self.rules.mute(member.key()));
+            member.obey(&self.rules);
         }
         RuleChange {
             has_changed,
             name: match rule {
-                Rule::Muted(name) => name,
-                Rule::AllMuted | Rule::Locked => String::new(),
+                Rule::Muted(name, _) => name,
+                _ => String::new(),
             },
             is_online,
             is_everybody_muted: self.rules.is_everybody_muted(),

@@ -1,10 +1,13 @@
 //! One user who is logged in.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+
+use super::moderation::{Mute, Rules};
 use super::roster::Member;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, RwLock};
 use crate::transport::{Batch, Connection};
 use crate::wire::{Lines, NameKey};
@@ -22,8 +25,12 @@ pub struct Session {
     connection: Arc<Connection>,
     /// When the user logged in.
     since: SystemTime,
-    /// Whether what the user says is refused. Only the room writes it.
-    is_muted: AtomicBool,
+    /// Until when what the user says is refused, in milliseconds of Unix time; 0 if it is not. Only the room writes it.
+    muted_until: AtomicI64,
+    /// In which time the user may say one thing to the room, in milliseconds; 0 is any time. Only the room writes it.
+    slow: AtomicU64,
+    /// Whether the user's private messages are refused. Only the room writes it.
+    is_private_off: AtomicBool,
     /// Whether what the user last sent had to wait, for its limits or the room. Only the connection's own thread writes it.
     is_held_back: AtomicBool,
     /// In-flight counter: events of this session that were posted, and whose broadcast has not gone out to all members.
@@ -40,7 +47,9 @@ impl Session {
             is_guest,
             connection,
             since: SystemTime::now(),
-            is_muted: AtomicBool::new(false),
+            muted_until: AtomicI64::new(0),
+            slow: AtomicU64::new(0),
+            is_private_off: AtomicBool::new(false),
             is_held_back: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
         }
@@ -73,12 +82,39 @@ impl Session {
 
     /// Whether what the user says is refused.
     pub fn is_muted(&self) -> bool {
-        self.is_muted.load(Ordering::Relaxed)
+        // The clock is only asked where there is an end.
+        match self.muted_until.load(Ordering::Relaxed) {
+            0 => false,
+            i64::MAX => true,
+            until => Timestamp::now().as_millisecond() < until,
+        }
     }
 
-    /// Refuses what the user says from now on, or no more. Only the room calls this.
-    pub(super) fn set_muted(&self, is_muted: bool) {
-        self.is_muted.store(is_muted, Ordering::Relaxed);
+    /// In which time the user may say one thing to the room, if that is limited.
+    pub fn slow(&self) -> Option<Duration> {
+        match self.slow.load(Ordering::Relaxed) {
+            0 => None,
+            millis => Some(Duration::from_millis(millis)),
+        }
+    }
+
+    /// Whether the user's private messages are refused, but for those to the teacher.
+    pub fn is_private_off(&self) -> bool {
+        self.is_private_off.load(Ordering::Relaxed)
+    }
+
+    /// Makes the rules hold for this user from now on. Only the room calls this.
+    pub(super) fn obey(&self, rules: &Rules) {
+        let slow = rules.slow().map_or(0, |time| time.as_millis() as u64);
+        self.slow.store(slow, Ordering::Relaxed);
+        self.is_private_off
+            .store(rules.is_private_off(), Ordering::Relaxed);
+        let until = match rules.mute(&self.key) {
+            Mute::Off => 0,
+            Mute::Until(until) => until.as_millisecond(),
+            Mute::On => i64::MAX,
+        };
+        self.muted_until.store(until, Ordering::Relaxed);
     }
 
     /// Whether the user sends more than its limits allow, or more than the room can take.

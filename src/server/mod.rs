@@ -10,6 +10,7 @@ pub mod console;
 pub mod console_window;
 pub mod error;
 pub mod handle;
+mod inbox;
 mod listener;
 pub mod logging;
 pub mod moderator;
@@ -45,6 +46,7 @@ pub use addresses::{OwnAddress, Reach, own_addresses};
 pub use config::Config;
 pub use error::StartError;
 pub use handle::Handle;
+pub use inbox::StudentMessage;
 pub use moderator::{Moderator, Refusal};
 
 /// A server that listens, and serves once it is [run](Server::run).

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+
+use super::inbox::StudentMessage;
 use super::shared::Shared;
 use super::stats::Stats;
-use crate::chat::moderation::{ModeratorAction, Rule, RuleChange, SPEAKER, Target};
+use crate::chat::moderation::{ModeratorAction, MutedName, Rule, RuleChange, SPEAKER, Target};
 use crate::chat::{Event, Session};
 use crate::printable::Printable;
 use crate::storage::bans::{BANNED, Ban, Banned, why_not_bannable};
-use crate::sync::channel::{Sender, bounded};
+use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::sync::{Arc, Weak};
 use crate::transport::{CloseCause, CloseReason};
 use crate::wire::{NameError, NameKey, ServerMessage, check_name};
@@ -53,6 +56,8 @@ impl Moderator {
             muted: rules.muted_names(),
             is_everybody_muted: rules.is_everybody_muted(),
             is_locked: rules.is_locked(),
+            is_private_off: rules.is_private_off(),
+            slow: rules.slow(),
         })
     }
 
@@ -72,17 +77,58 @@ impl Moderator {
         shared.moderate(ModeratorAction::Say(line))
     }
 
-    /// Refuses what a user says, until [`unmute`](Self::unmute), also when the user comes back. Need not be online.
-    /// What was said before is still delivered.
-    pub fn mute(&self, name: &str) -> Result<RuleChange, Refusal> {
+    /// Says something to one user: a private message from [`SPEAKER`], relayed unchanged. Returns the name as its owner
+    /// writes it.
+    pub fn tell(&self, name: &str, text: &str) -> Result<String, Refusal> {
         check(name)?;
-        self.set_rule(Rule::Muted(name.to_owned()), true)
+        let shared = self.shared()?;
+        let message = ServerMessage::Private {
+            friend_name: SPEAKER.into(),
+            message: text.into(),
+        };
+        let line = message.to_line();
+        if line.len() > shared.config.max_frame {
+            return Err(Refusal::TooLong(shared.config.max_frame));
+        }
+        let key = NameKey::new(name);
+        let told = shared.ask(|reply| ModeratorAction::Tell {
+            name: key,
+            line,
+            reply,
+        })?;
+        told.ok_or_else(|| Refusal::NotOnline(name.to_owned()))
+    }
+
+    /// Takes the private messages that users write to [`SPEAKER`], for as long as the channel is kept. Without it they are
+    /// told that nobody of this name is online. An earlier channel gets no more.
+    pub fn read_messages(&self) -> Result<Receiver<StudentMessage>, Refusal> {
+        Ok(self.shared()?.inbox.open())
+    }
+
+    /// Lets each user say one thing to the room in the time given, or whenever they like. False if it was so before.
+    pub fn slow(&self, time: Option<Duration>) -> Result<bool, Refusal> {
+        let (rule, is_on) = (Rule::Slow(time.unwrap_or_default()), time.is_some());
+        Ok(self.set_rule(rule, is_on)?.has_changed)
+    }
+
+    /// Refuses private messages between users from now on, or no more. What users write to [`SPEAKER`] is never refused by
+    /// this. False if it was so before.
+    pub fn set_private_off(&self, is_off: bool) -> Result<bool, Refusal> {
+        Ok(self.set_rule(Rule::PrivateOff, is_off)?.has_changed)
+    }
+
+    /// Refuses what a user says, until [`unmute`](Self::unmute) or the time given, also when the user comes back. Need not be
+    /// online.
+    /// What was said before is still delivered.
+    pub fn mute(&self, name: &str, until: Option<Timestamp>) -> Result<RuleChange, Refusal> {
+        check(name)?;
+        self.set_rule(Rule::Muted(name.to_owned(), until), true)
     }
 
     /// Lets a user speak again, unless everybody is muted.
     pub fn unmute(&self, name: &str) -> Result<RuleChange, Refusal> {
         check(name)?;
-        self.set_rule(Rule::Muted(name.to_owned()), false)
+        self.set_rule(Rule::Muted(name.to_owned(), None), false)
     }
 
     /// Refuses what anybody says, later comers included. False if it was so before.
@@ -142,16 +188,21 @@ impl Moderator {
         }
     }
 
-    /// Lets nobody log in by this name any more, and kicks who is online by it.
-    pub fn ban_name(&self, name: &str) -> Result<BanOutcome, Refusal> {
+    /// Lets nobody log in by this name any more, or until the time given, and kicks who is online by it.
+    pub fn ban_name(&self, name: &str, until: Option<Timestamp>) -> Result<BanOutcome, Refusal> {
         check(name)?;
         let whom = Target::Name(NameKey::new(name));
-        self.ban(Banned::Name(name.to_owned()), whom)
+        self.ban(Banned::Name(name.to_owned()), until, whom)
     }
 
-    /// Refuses connections from an address from now on, and ends those there are. If several users who are online
-    /// share it, it is only banned if that `is_fine`.
-    pub fn ban_address(&self, address: IpAddr, is_fine: bool) -> Result<BanOutcome, Refusal> {
+    /// Refuses connections from an address from now on, or until the time given, and ends those there are. If several users
+    /// who are online share it, it is only banned if that `is_fine`.
+    pub fn ban_address(
+        &self,
+        address: IpAddr,
+        until: Option<Timestamp>,
+        is_fine: bool,
+    ) -> Result<BanOutcome, Refusal> {
         let address = address.to_canonical();
         if let Some(why) = why_not_bannable(address) {
             return Err(Refusal::NotBannable(address, why));
@@ -165,13 +216,19 @@ impl Moderator {
         if sharers.len() > 1 && !is_fine {
             return Err(Refusal::Shared(address, sharers));
         }
-        self.ban(Banned::Address(address), Target::Address(address))
+        let whom = Target::Address(address);
+        self.ban(Banned::Address(address), until, whom)
     }
 
-    fn ban(&self, banned: Banned, whom: Target) -> Result<BanOutcome, Refusal> {
+    fn ban(
+        &self,
+        banned: Banned,
+        until: Option<Timestamp>,
+        whom: Target,
+    ) -> Result<BanOutcome, Refusal> {
         let shared = self.shared()?;
         // A user who logs in after this is refused, and one who did before is found by the action that follows.
-        let is_new = shared.bans.add(banned.clone());
+        let is_new = shared.bans.add(banned.clone(), until);
         if is_new {
             log::info!("{banned} was banned");
         }
@@ -204,6 +261,16 @@ impl Moderator {
         }
         log::info!("{banned} is no longer banned");
         Ok(shared.save_bans())
+    }
+
+    /// Lifts all bans. Returns how many there were, and whether that is on disk.
+    pub fn unban_all(&self) -> Result<(usize, io::Result<()>), Refusal> {
+        let shared = self.shared()?;
+        let lifted = shared.bans.remove_all();
+        if lifted > 0 {
+            log::info!("all bans were lifted, {lifted} of them");
+        }
+        Ok((lifted, shared.save_bans()))
     }
 
     /// Who is banned, the oldest ban first.
@@ -242,17 +309,21 @@ pub struct RoomStatus {
     /// Everybody online, in the order of the alphabet.
     pub users: Vec<User>,
     /// Who is muted by name, online or not.
-    pub muted: Vec<String>,
+    pub muted: Vec<MutedName>,
     /// Whether everybody is muted.
     pub is_everybody_muted: bool,
     /// Whether nobody can log in.
     pub is_locked: bool,
+    /// Whether private messages are refused.
+    pub is_private_off: bool,
+    /// In which time each user may say one thing to the room, if that is limited.
+    pub slow: Option<Duration>,
 }
 
 /// What came of a ban.
 #[derive(Debug)]
 pub struct BanOutcome {
-    /// Whether there was none before.
+    /// Whether there was none before, or one with another end.
     pub is_new: bool,
     /// Who was online and had to leave, with the address.
     pub kicked: Vec<(String, IpAddr)>,

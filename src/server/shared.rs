@@ -5,6 +5,7 @@ use openssl::ssl::SslContext;
 use super::budget::Budgets;
 use super::config::Config;
 use super::connection_registry::ConnectionRegistry;
+use super::inbox::Inbox;
 use super::permits::Permits;
 use super::repeated_lines::RepeatedLines;
 use super::stats::Stats;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(super) connections: ConnectionRegistry,
     pub(super) permits: Arc<Permits>,
     pub(super) budgets: Budgets,
+    pub(super) inbox: Inbox,
     /// Written by the report thread too.
     pub(super) repeated_lines: Arc<RepeatedLines>,
     /// Set once, when the server stops: from then on no command of a client is carried out.
@@ -65,6 +67,7 @@ impl Shared {
             connections: ConnectionRegistry::default(),
             permits: Arc::new(Permits::new(config.max_connections, config.max_per_address)),
             budgets: Budgets::new(),
+            inbox: Inbox::default(),
             repeated_lines: Arc::new(RepeatedLines::new()),
             is_stopping: AtomicBool::new(false),
             config,

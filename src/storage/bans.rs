@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{durable_file, regular_file};
@@ -61,6 +62,15 @@ pub struct Ban {
     pub banned: Banned,
     /// Since when (RFC 3339, UTC).
     pub since: String,
+    /// Until when it holds (likewise in the file). `None` is until it is lifted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Ban {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// Why the file can't be used.
@@ -108,8 +118,18 @@ struct List {
 }
 
 impl List {
-    fn has(&self, banned: &Banned) -> bool {
-        self.bans.iter().any(|ban| ban.banned.is_same(banned))
+    /// The ban that holds, if any does.
+    fn find(&self, banned: &Banned) -> Option<&Ban> {
+        let found = self.bans.iter().find(|ban| ban.banned.is_same(banned));
+        // The clock is only asked where there may be a ban.
+        found.filter(|ban| ban.holds(Timestamp::now()))
+    }
+
+    /// Removes those that are over.
+    fn remove_expired(&mut self) {
+        let (before, now) = (self.bans.len(), Timestamp::now());
+        self.bans.retain(|ban| ban.holds(now));
+        self.change += u64::from(self.bans.len() < before);
     }
 }
 
@@ -129,9 +149,11 @@ impl Bans {
         })
     }
 
-    /// All of them, the oldest first.
+    /// All that hold, the oldest first.
     pub fn list(&self) -> Vec<Ban> {
-        self.list.lock().bans.clone()
+        let mut list = self.list.lock();
+        list.remove_expired();
+        list.bans.clone()
     }
 
     /// Whether connections from this address are refused.
@@ -145,32 +167,46 @@ impl Bans {
     }
 
     fn has(&self, banned: &Banned) -> bool {
-        self.list.lock().has(banned)
+        self.list.lock().find(banned).is_some()
     }
 
-    /// Adds a ban; it holds from now on. False if there is one already. Nothing is on disk before
-    /// [`save`](Self::save).
-    pub fn add(&self, banned: Banned) -> bool {
+    /// Adds a ban; it holds from now on, until the time given, if any is. One that there is already gets this end in place of
+    /// its own. False if it is there with this same end. Nothing is on disk before [`save`](Self::save).
+    pub fn add(&self, banned: Banned, until: Option<Timestamp>) -> bool {
         let mut list = self.list.lock();
-        if list.has(&banned) {
-            return false;
+        list.remove_expired();
+        let found = list.bans.iter_mut().find(|ban| ban.banned.is_same(&banned));
+        match found {
+            Some(ban) if ban.until == until => return false,
+            Some(ban) => ban.until = until,
+            None => list.bans.push(Ban {
+                banned,
+                since: super::now(),
+                until,
+            }),
         }
         list.change += 1;
-        list.bans.push(Ban {
-            banned,
-            since: super::now(),
-        });
         true
     }
 
     /// Lifts a ban. False if there is none. Nothing is on disk before [`save`](Self::save).
     pub fn remove(&self, banned: &Banned) -> bool {
+        self.remove_where(|ban| ban.banned.is_same(banned)) > 0
+    }
+
+    /// Lifts all bans. Returns how many there were. Nothing is on disk before [`save`](Self::save).
+    pub fn remove_all(&self) -> usize {
+        self.remove_where(|_| true)
+    }
+
+    fn remove_where(&self, is_lifted: impl Fn(&Ban) -> bool) -> usize {
         let mut list = self.list.lock();
+        list.remove_expired();
         let before = list.bans.len();
-        list.bans.retain(|ban| !ban.banned.is_same(banned));
-        let has_changed = list.bans.len() < before;
-        list.change += u64::from(has_changed);
-        has_changed
+        list.bans.retain(|ban| !is_lifted(ban));
+        let lifted = before - list.bans.len();
+        list.change += u64::from(lifted > 0);
+        lifted
     }
 
     /// Writes the list to disk, unless another thread has done so since it changed. After an error the bans still hold
@@ -204,6 +240,7 @@ struct Entry {
     address: Option<IpAddr>,
     #[serde(default)]
     since: String,
+    until: Option<String>,
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<Ban>, String> {
@@ -227,9 +264,14 @@ fn ban_of(entry: Entry) -> Result<Ban, String> {
         }
         _ => return Err("a ban is of one name or of one address".to_owned()),
     };
+    let until = entry.until.map(|until| {
+        let time = until.parse::<Timestamp>();
+        time.map_err(|_| format!("{until:?} is no time; write it like 2026-01-31T15:04:05Z"))
+    });
     Ok(Ban {
         banned,
         since: entry.since,
+        until: until.transpose()?,
     })
 }
 
@@ -282,8 +324,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bans.json");
         let bans = Bans::open(&path).unwrap();
-        assert!(bans.add(name("Carol")) && bans.add(address("192.0.2.7")));
-        assert!(!bans.add(name("CAROL")) && !bans.add(address("192.0.2.7")));
+        assert!(bans.add(name("Carol"), None) && bans.add(address("192.0.2.7"), None));
+        assert!(!bans.add(name("CAROL"), None) && !bans.add(address("192.0.2.7"), None));
         bans.save().unwrap();
 
         let bans = Bans::open(&path).unwrap();
@@ -301,6 +343,31 @@ mod tests {
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].banned, address("192.0.2.7"));
         assert!(left[0].since.ends_with('Z'));
+    }
+
+    #[test]
+    fn a_ban_with_an_end_holds_until_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bans.json");
+        let bans = Bans::open(&path).unwrap();
+        let in_hours = |hours: i64| Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        let (later, past) = (Some(in_hours(1)), Some(in_hours(-1)));
+        assert!(bans.add(name("Carol"), later) && !bans.add(name("Carol"), later));
+        assert!(bans.add(name("Dora"), past) && !bans.has_name("Dora"));
+        bans.save().unwrap();
+
+        let bans = Bans::open(&path).unwrap();
+        assert!(bans.has_name("Carol"));
+        let listed: Vec<_> = bans.list().into_iter().map(|ban| ban.until).collect();
+        assert_eq!(listed, [later]);
+        // A later word counts.
+        assert!(bans.add(name("Carol"), None) && bans.list()[0].until.is_none());
+        assert!(bans.add(name("Carol"), past) && !bans.has_name("Carol"));
+        assert!(!bans.remove(&name("Carol")));
+        assert!(bans.add(name("Carol"), None) && bans.add(address("192.0.2.7"), later));
+        assert_eq!((bans.remove_all(), bans.remove_all()), (2, 0));
+        bans.save().unwrap();
+        assert!(Bans::open(&path).unwrap().list().is_empty());
     }
 
     #[test]
@@ -335,7 +402,7 @@ mod tests {
         let path = folder.path().join("bans.json");
         let bans = Bans::open(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        bans.add(name("Carol"));
+        bans.add(name("Carol"), None);
         assert!(bans.save().is_err());
         assert!(bans.has_name("Carol"));
         fs::remove_dir(&path).unwrap();

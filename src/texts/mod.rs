@@ -7,6 +7,8 @@
 //! The language is the process's. Whoever embeds the server chooses it by [`set_language`].
 
 pub(crate) mod banner;
+pub(crate) mod moderation;
+pub(crate) mod verbs;
 
 use std::str::FromStr;
 

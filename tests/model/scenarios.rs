@@ -296,7 +296,7 @@ fn what_the_teacher_does_has_its_place_in_the_order() {
         // If she is not, what she writes may meet Bobby's last line.
         let is_muted = chance(2) == 0;
         if is_muted {
-            moderator.mute("Anna").unwrap();
+            moderator.mute("Anna", None).unwrap();
         }
         moderator.say("listen").unwrap();
         let why = "enough for today";
@@ -337,7 +337,7 @@ fn nothing_that_a_user_says_follows_its_mute() {
             anna.log_out()
         });
         let moderator = Moderator::new(Arc::downgrade(&world.shared));
-        moderator.mute("Anna").unwrap();
+        moderator.mute("Anna", None).unwrap();
         moderator.say("listen").unwrap();
         observer.read_until(|message| message["Command"] == "31");
         let (observer, anna) = (observer.log_out(), anna.join().unwrap());

@@ -33,4 +33,5 @@ mod other_protocols;
 mod presence;
 mod private;
 mod room;
+mod teacher;
 mod unfinished;

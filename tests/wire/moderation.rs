@@ -115,9 +115,9 @@ fn who_is_muted_can_listen_but_not_speak_in_any_way_to_connect() {
     let moderator = server.handle.moderator();
     for (friend, way) in friends.iter_mut().zip(Way::ALL) {
         let name = friend_name(way);
-        let outcome = moderator.mute(&name.to_uppercase()).unwrap();
+        let outcome = moderator.mute(&name.to_uppercase(), None).unwrap();
         assert!(outcome.has_changed && outcome.is_online && !outcome.is_everybody_muted);
-        assert!(!moderator.mute(&name).unwrap().has_changed);
+        assert!(!moderator.mute(&name, None).unwrap().has_changed);
         expect_muted(friend);
         anna.write_to(&name, "hush");
         anna.expect(delivered(&name));
@@ -135,7 +135,7 @@ fn a_name_stays_muted_when_it_comes_back_and_when_all_others_may_speak_again() {
     let server = TestServer::calm();
     let moderator = server.handle.moderator();
     // Before it ever came.
-    let outcome = moderator.mute("bobby").unwrap();
+    let outcome = moderator.mute("bobby", None).unwrap();
     assert!(outcome.has_changed && !outcome.is_online);
     let mut anna = server.guest("Anna");
     for spelling in ["Bobby", "BOBBY"] {
@@ -166,7 +166,7 @@ fn a_name_stays_muted_when_it_comes_back_and_when_all_others_may_speak_again() {
         client.expect(said("Carol", "at last"));
     }
     let room = moderator.room().unwrap();
-    assert_eq!(room.muted, ["bobby"]);
+    assert_eq!(room.muted[0].name, "bobby");
     let muted: Vec<bool> = room.users.iter().map(|user| user.is_muted).collect();
     assert_eq!(muted, [false, true, false]);
 }
@@ -190,7 +190,7 @@ fn muting_loses_nothing_that_was_said_before() {
         .collect();
     bobby.send_bytes(sequence.as_bytes());
     anna.expect(said("Bobby", "0"));
-    moderator.mute("Bobby").unwrap();
+    moderator.mute("Bobby", None).unwrap();
     let mut heard = vec!["32 0".to_owned()];
     let mut passed_on = 0;
     // Bobby hears of each message what became of it.
@@ -259,7 +259,7 @@ fn the_refusal_of_a_muted_message_waits_for_the_receipts_before_it() {
         delivered += 1;
     }
     assert!(delivered < MANY, "nothing waits");
-    server.handle.moderator().mute("Anna").unwrap();
+    server.handle.moderator().mute("Anna", None).unwrap();
     anna.write_to("Slow", "refused");
     anna.write_to("Nobody", "not there");
     // Somebody else's receipt does not wait.
@@ -449,7 +449,7 @@ fn a_banned_name_is_thrown_out_and_cannot_come_back_by_any_spelling_or_password(
     bobby.send(&json!({"Command": "01", "Name": "Bobby", "Password": "pass"}));
     bobby.expect_login();
     anna.expect(came("Bobby", false));
-    let outcome = moderator.ban_name("bOBBY").unwrap();
+    let outcome = moderator.ban_name("bOBBY", None).unwrap();
     assert!(outcome.is_new && outcome.saved.is_ok());
     assert_eq!(
         outcome.kicked,
@@ -459,7 +459,7 @@ fn a_banned_name_is_thrown_out_and_cannot_come_back_by_any_spelling_or_password(
     assert!(why.contains("banned"), "{why}");
     bobby.expect_end();
     anna.expect(left("Bobby"));
-    assert!(!moderator.ban_name("Bobby").unwrap().is_new);
+    assert!(!moderator.ban_name("Bobby", None).unwrap().is_new);
     let mut back = server.connect();
     back.send(&json!({"Command": "01", "Name": "Bobby", "Password": "pass"}));
     assert_eq!(back.expect_refusal("11"), why);
@@ -483,7 +483,7 @@ fn a_banned_name_is_thrown_out_and_cannot_come_back_by_any_spelling_or_password(
 #[test]
 fn bans_outlive_the_server() {
     let server = TestServer::calm();
-    server.handle.moderator().ban_name("Carol").unwrap();
+    server.handle.moderator().ban_name("Carol", None).unwrap();
     let banned = server.handle.moderator().bans().unwrap();
     let folder = server.stop();
     let server = TestServer::in_folder(folder, |_| {});
@@ -508,13 +508,13 @@ fn a_banned_address_is_thrown_out_and_told_why_when_it_comes_back() {
     let mut stranger = connect_to(lan, &server, Way::Plain);
     stranger.expect_nothing();
     // Two users share it.
-    let shared = moderator.ban_address(lan, false);
+    let shared = moderator.ban_address(lan, None, false);
     assert!(
         matches!(&shared, Err(Refusal::Shared(address, names)) if *address == lan && names == &["User0", "User1"]),
         "{shared:?}"
     );
     assert!(moderator.bans().unwrap().is_empty());
-    let outcome = moderator.ban_address(lan, true).unwrap();
+    let outcome = moderator.ban_address(lan, None, true).unwrap();
     assert!(outcome.is_new && outcome.saved.is_ok());
     assert_eq!(outcome.kicked.len(), 2);
     users[0].expect(came("User1", true));
@@ -548,7 +548,14 @@ fn a_banned_address_is_thrown_out_and_told_why_when_it_comes_back() {
     let mut anna = connect_to(lan, &server, Way::Plain);
     anna.log_in("Anna");
     // One user alone needs no permission.
-    assert_eq!(moderator.ban_address(lan, false).unwrap().kicked.len(), 1);
+    assert_eq!(
+        moderator
+            .ban_address(lan, None, false)
+            .unwrap()
+            .kicked
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -559,7 +566,7 @@ fn the_own_machine_cannot_be_banned() {
         let refused = server
             .handle
             .moderator()
-            .ban_address(address.parse().unwrap(), true);
+            .ban_address(address.parse().unwrap(), None, true);
         assert!(
             matches!(refused, Err(Refusal::NotBannable(..))),
             "{address}"
@@ -590,7 +597,7 @@ fn nobody_slips_through_while_a_ban_is_made() {
                 })
             })
             .collect();
-        moderator.ban_name(&name).unwrap();
+        moderator.ban_name(&name, None).unwrap();
         for attempt in attempts {
             attempt.join().unwrap();
         }
@@ -749,9 +756,9 @@ fn the_verbs_of_a_server_that_has_stopped_say_so() {
     for outcome in [
         moderator.say("anybody?"),
         moderator.room().map(drop),
-        moderator.mute("Anna").map(drop),
+        moderator.mute("Anna", None).map(drop),
         moderator.kick("Anna", None).map(drop),
-        moderator.ban_name("Anna").map(drop),
+        moderator.ban_name("Anna", None).map(drop),
         moderator.forget("Anna").map(drop),
         moderator.stats().map(drop),
     ] {
@@ -765,10 +772,10 @@ fn what_is_no_name_is_refused() {
     let moderator = server.handle.moderator();
     for name in ["", "Al", "admin", "Bob by", "Bobby\n", "名字名字"] {
         for outcome in [
-            moderator.mute(name).map(drop),
+            moderator.mute(name, None).map(drop),
             moderator.unmute(name).map(drop),
             moderator.kick(name, None).map(drop),
-            moderator.ban_name(name).map(drop),
+            moderator.ban_name(name, None).map(drop),
             moderator.forget(name).map(drop),
         ] {
             assert!(matches!(outcome, Err(Refusal::NoName(..))), "{name:?}");

@@ -1,6 +1,7 @@
 //! What a teacher can type, and what is wrong with what was typed.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::printable::Printable;
 use crate::storage::bans::Banned;
@@ -11,15 +12,19 @@ use crate::wire::check_name;
 pub(super) enum ConsoleCommand {
     Who,
     Say(String),
-    Mute(Whom),
+    Tell(String, String),
+    Mute(Whom, Option<Duration>),
     Unmute(Whom),
     Lock,
     Unlock,
     Kick(String, Option<String>),
-    Ban(Banned),
+    Ban(Banned, Option<Duration>),
     Unban(Banned),
+    UnbanAll,
     Bans,
     Forget(String),
+    Slow(Option<Duration>),
+    Private(bool),
     Stats,
     Info,
     Help,
@@ -33,25 +38,46 @@ pub(super) enum Whom {
     Name(String),
 }
 
+/// The shortest time that can be typed.
+const SHORTEST_TIME: Duration = Duration::from_secs(1);
+
+/// The longest.
+const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Each verb, what stands behind it, and what it does.
-pub(super) const VERBS: [(&str, &str, &str); 15] = [
+pub(super) const VERBS: [(&str, &str, &str); 18] = [
     ("who", "", "who is online"),
     ("say", "TEXT", "say something to everybody, as admin"),
     (
+        "tell",
+        "NAME TEXT",
+        "say something to one user; what users write to admin shows here",
+    ),
+    (
         "mute",
-        "NAME|all",
-        "let somebody, or all, read but not write",
+        "NAME [TIME]|all",
+        "let somebody, or all, read but not write; a time is like 5m",
     ),
     ("unmute", "NAME|all", "let them write again"),
+    (
+        "slow",
+        "TIME|off",
+        "let each say one thing to the room in this time",
+    ),
+    (
+        "private",
+        "off|on",
+        "let users write to the room and to admin only",
+    ),
     ("lock", "", "let nobody new log in"),
     ("unlock", "", "let everybody log in again"),
     ("kick", "NAME [why]", "end somebody's connection"),
     (
         "ban",
-        "NAME|ADDRESS",
+        "NAME|ADDRESS [TIME]",
         "kick, and refuse from now on; kept in the data folder",
     ),
-    ("unban", "NAME|ADDRESS", "lift a ban"),
+    ("unban", "NAME|ADDRESS|all", "lift a ban, or all"),
     ("bans", "", "who is banned"),
     ("forget", "NAME", "remove an account whose password is lost"),
     ("stats", "", "what has happened since the start"),
@@ -97,7 +123,10 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, String> {
     if usage.is_empty() && first.is_some() {
         return Err(format!("{verb} stands alone, with nothing behind it"));
     }
-    let takes_one = matches!(*usage, "NAME" | "NAME|all" | "NAME|ADDRESS");
+    let takes_one = matches!(
+        *usage,
+        "NAME" | "NAME|all" | "NAME|ADDRESS|all" | "TIME|off" | "off|on"
+    );
     let first = match first {
         None if !usage.is_empty() => return Err(format!("this is what it takes: {verb} {usage}")),
         Some(_) if takes_one && has_more => {
@@ -108,7 +137,21 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, String> {
     Ok(Some(match verb.as_str() {
         "who" => ConsoleCommand::Who,
         "say" => ConsoleCommand::Say(rest.to_owned()),
-        "mute" => ConsoleCommand::Mute(whom(first)?),
+        "tell" => match rest.split_once(char::is_whitespace) {
+            Some((_, text)) => ConsoleCommand::Tell(name(first)?, text.trim_start().to_owned()),
+            None => return Err(format!("this is what it takes: {verb} {usage}")),
+        },
+        "mute" => match (whom(first)?, time(rest)?) {
+            (Whom::All, Some(_)) => {
+                return Err("mute all takes no time; unmute all ends it".to_owned());
+            }
+            (whom, time) => ConsoleCommand::Mute(whom, time),
+        },
+        "slow" if first.eq_ignore_ascii_case("off") => ConsoleCommand::Slow(None),
+        "slow" => ConsoleCommand::Slow(Some(parse_time(first)?)),
+        "private" if first.eq_ignore_ascii_case("off") => ConsoleCommand::Private(false),
+        "private" if first.eq_ignore_ascii_case("on") => ConsoleCommand::Private(true),
+        "private" => return Err(format!("this is what it takes: {verb} {usage}")),
         "unmute" => ConsoleCommand::Unmute(whom(first)?),
         "lock" => ConsoleCommand::Lock,
         "unlock" => ConsoleCommand::Unlock,
@@ -117,7 +160,8 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, String> {
             let why = why.trim_start();
             ConsoleCommand::Kick(name(first)?, (!why.is_empty()).then(|| why.to_owned()))
         }
-        "ban" => ConsoleCommand::Ban(name_or_address(first)?),
+        "ban" => ConsoleCommand::Ban(name_or_address(first)?, time(rest)?),
+        "unban" if first.eq_ignore_ascii_case("all") => ConsoleCommand::UnbanAll,
         "unban" => ConsoleCommand::Unban(name_or_address(first)?),
         "bans" => ConsoleCommand::Bans,
         "forget" => ConsoleCommand::Forget(name(first)?),
@@ -137,6 +181,27 @@ fn unknown(verb: &str) -> String {
         None => format!(
             "there is no {shown}; help lists the commands, and say TEXT speaks to everybody"
         ),
+    }
+}
+
+/// The time that stands behind the first word, if any does.
+fn time(rest: &str) -> Result<Option<Duration>, String> {
+    let mut words = rest.split_whitespace().skip(1);
+    match (words.next(), words.next()) {
+        (None, _) => Ok(None),
+        (Some(word), None) => parse_time(word).map(Some),
+        (Some(_), Some(_)) => Err("one at a time, please".to_owned()),
+    }
+}
+
+fn parse_time(word: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(word) {
+        Ok(time) if (SHORTEST_TIME..=LONGEST_TIME).contains(&time) => Ok(time),
+        Ok(_) => Err("a time is from 1s to 365days".to_owned()),
+        Err(_) => Err(format!(
+            "{} is no time; one looks like 10s, 5m, 2h or 7days",
+            Printable(word)
+        )),
     }
 }
 
@@ -223,6 +288,7 @@ mod tests {
 
     #[test]
     fn lines_are_understood_whatever_their_case_and_white_space() {
+        let minutes = |count: u64| Some(Duration::from_secs(60 * count));
         let anna = || "Anna".to_owned();
         let address = |text: &str| Banned::Address(text.parse().unwrap());
         for (line, expected) in [
@@ -238,22 +304,45 @@ mod tests {
                 "say \"quoted\" /who",
                 Some(ConsoleCommand::Say("\"quoted\" /who".to_owned())),
             ),
-            ("mute Anna", Some(ConsoleCommand::Mute(Whom::Name(anna())))),
-            ("mute ALL", Some(ConsoleCommand::Mute(Whom::All))),
+            (
+                "mute Anna",
+                Some(ConsoleCommand::Mute(Whom::Name(anna()), None)),
+            ),
+            (
+                "mute Anna 5m",
+                Some(ConsoleCommand::Mute(Whom::Name(anna()), minutes(5))),
+            ),
+            ("mute ALL", Some(ConsoleCommand::Mute(Whom::All, None))),
+            (
+                "tell Anna  come  here ",
+                Some(ConsoleCommand::Tell(anna(), "come  here".to_owned())),
+            ),
+            ("slow 1m", Some(ConsoleCommand::Slow(minutes(1)))),
+            ("slow off", Some(ConsoleCommand::Slow(None))),
+            ("private OFF", Some(ConsoleCommand::Private(false))),
+            ("private on", Some(ConsoleCommand::Private(true))),
+            ("unban all", Some(ConsoleCommand::UnbanAll)),
+            (
+                "ban 192.0.2.7 2h",
+                Some(ConsoleCommand::Ban(address("192.0.2.7"), minutes(120))),
+            ),
             ("unmute all", Some(ConsoleCommand::Unmute(Whom::All))),
             ("kick\tAnna", Some(ConsoleCommand::Kick(anna(), None))),
             (
                 "kick Anna  not  now ",
                 Some(ConsoleCommand::Kick(anna(), Some("not  now".to_owned()))),
             ),
-            ("ban Anna", Some(ConsoleCommand::Ban(Banned::Name(anna())))),
+            (
+                "ban Anna",
+                Some(ConsoleCommand::Ban(Banned::Name(anna()), None)),
+            ),
             (
                 "ban 192.0.2.7",
-                Some(ConsoleCommand::Ban(address("192.0.2.7"))),
+                Some(ConsoleCommand::Ban(address("192.0.2.7"), None)),
             ),
             (
                 "ban ::ffff:192.0.2.7",
-                Some(ConsoleCommand::Ban(address("192.0.2.7"))),
+                Some(ConsoleCommand::Ban(address("192.0.2.7"), None)),
             ),
             (
                 "unban fd00::7",
@@ -288,8 +377,16 @@ mod tests {
             ("kick", "kick NAME [why]"),
             ("say", "say TEXT"),
             ("say  ", "say TEXT"),
-            ("mute Anna Bobby", "one at a time"),
-            ("ban Anna Bobby", "one at a time"),
+            ("unmute Anna Bobby", "one at a time"),
+            ("mute Anna Bobby", "Bobby is no time"),
+            ("mute Anna 5m 6m", "one at a time"),
+            ("mute all 5m", "mute all takes no time"),
+            ("ban Anna 5", "5 is no time"),
+            ("ban Anna 100years", "from 1s to 365days"),
+            ("slow", "slow TIME|off"),
+            ("slow down", "down is no time"),
+            ("private maybe", "private off|on"),
+            ("tell Anna", "tell NAME TEXT"),
             ("mute Al", "Al is no name: a name is 4 to 64"),
             ("kick admin", "reserved"),
             ("ban 192.168.1", "is no address"),
@@ -306,6 +403,8 @@ mod tests {
         for (verb, usage, _) in VERBS {
             let line = match usage {
                 "" => verb.to_owned(),
+                "NAME TEXT" => format!("{verb} Anna hello"),
+                "TIME|off" | "off|on" => format!("{verb} off"),
                 _ => format!("{verb} Anna"),
             };
             assert!(

@@ -5,7 +5,9 @@ mod lines;
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
 
 use self::console_command::{ConsoleCommand, VERBS, Whom, nearest, parse};
 use self::lines::{Lines, Typed};
@@ -13,9 +15,10 @@ use super::addresses::own_addresses;
 use super::banner;
 use super::handle::Handle;
 use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
-use crate::chat::moderation::RuleChange;
+use crate::chat::moderation::{MutedName, RuleChange};
 use crate::printable::Printable;
 use crate::storage::bans::{Ban, Banned};
+use crate::texts::verbs as texts;
 
 /// What the console says first.
 const WELCOME: &str = "Type help and Enter to see what you can do here.";
@@ -58,7 +61,7 @@ struct Console<'a, W> {
     /// Of the clock on the teacher's wall.
     zone: jiff::tz::TimeZone,
     /// An address that several users share, if the next line is to say whether to ban it.
-    question: Option<Banned>,
+    question: Option<(Banned, Option<Timestamp>)>,
 }
 
 impl<W: Write> Console<'_, W> {
@@ -70,9 +73,9 @@ impl<W: Write> Console<'_, W> {
 
     /// Takes a line. False says that it was the last.
     fn take(&mut self, line: &str) -> bool {
-        if let Some(banned) = self.question.take() {
+        if let Some((banned, until)) = self.question.take() {
             let text = match line.trim().to_ascii_lowercase().as_str() {
-                "yes" | "y" => self.ban(banned, true),
+                "yes" | "y" => self.ban(banned, until, true),
                 "no" | "n" => Ok(format!("{banned} is not banned.")),
                 _ => Ok(format!(
                     "That was neither yes nor no: {banned} is not banned."
@@ -113,7 +116,22 @@ impl<W: Write> Console<'_, W> {
                 moderator.say(&text)?;
                 "Said to everybody.".to_owned()
             }
-            ConsoleCommand::Mute(Whom::All) => match moderator.mute_everybody()? {
+            ConsoleCommand::Tell(name, text) => match moderator.tell(&name, &text) {
+                Ok(name) => texts::told(&name),
+                Err(Refusal::NotOnline(name)) => self.not_online(&name)?,
+                Err(refusal) => return Err(refusal),
+            },
+            ConsoleCommand::Slow(time) => match (time, moderator.slow(time)?) {
+                (Some(time), true) => texts::slow(&humantime::format_duration(time).to_string()),
+                (None, true) => texts::slow_ended().to_owned(),
+                (_, false) => texts::was_so_already().to_owned(),
+            },
+            ConsoleCommand::Private(is_on) => match moderator.set_private_off(!is_on)? {
+                false => texts::was_so_already().to_owned(),
+                true if is_on => texts::private_on().to_owned(),
+                true => texts::private_off().to_owned(),
+            },
+            ConsoleCommand::Mute(Whom::All, _) => match moderator.mute_everybody()? {
                 true => "Everybody is muted. They can read, but not write; unmute all ends it."
                     .to_owned(),
                 false => "Everybody was muted already.".to_owned(),
@@ -127,10 +145,16 @@ impl<W: Write> Console<'_, W> {
                 };
                 match muted.is_empty() {
                     true => format!("{start}."),
-                    false => format!("{start}, but these are muted by name: {}.", listed(&muted)),
+                    false => format!(
+                        "{start}, but these are muted by name: {}.",
+                        self.listed_mutes(&muted)
+                    ),
                 }
             }
-            ConsoleCommand::Mute(Whom::Name(name)) => self.muted(moderator.mute(&name)?)?,
+            ConsoleCommand::Mute(Whom::Name(name), time) => {
+                let outcome = moderator.mute(&name, time.map(end_of))?;
+                self.muted(outcome, time)?
+            }
             ConsoleCommand::Unmute(Whom::Name(name)) => unmuted(&moderator.unmute(&name)?),
             ConsoleCommand::Lock => match moderator.lock()? {
                 true => "Nobody new can log in; who is online stays. unlock ends it.".to_owned(),
@@ -147,7 +171,11 @@ impl<W: Write> Console<'_, W> {
                 Err(Refusal::NotOnline(name)) => self.not_online(&name)?,
                 Err(refusal) => return Err(refusal),
             },
-            ConsoleCommand::Ban(banned) => self.ban(banned, false)?,
+            ConsoleCommand::Ban(banned, time) => self.ban(banned, time.map(end_of), false)?,
+            ConsoleCommand::UnbanAll => {
+                let (lifted, saved) = moderator.unban_all()?;
+                texts::all_unbanned(lifted) + &remark_on(&saved)
+            }
             ConsoleCommand::Unban(banned) => {
                 let saved = moderator.unban(&banned)?;
                 format!("{banned} is no longer banned.{}", remark_on(&saved))
@@ -169,7 +197,7 @@ impl<W: Write> Console<'_, W> {
         })
     }
 
-    fn muted(&self, outcome: RuleChange) -> Result<String, Refusal> {
+    fn muted(&self, outcome: RuleChange, time: Option<Duration>) -> Result<String, Refusal> {
         let RuleChange {
             name,
             has_changed,
@@ -181,7 +209,12 @@ impl<W: Write> Console<'_, W> {
                 "{} A user who comes by this name is muted.",
                 self.not_online(&name)?
             ),
-            (true, true) => format!("{name} is muted; unmute {name} ends it."),
+            (true, true) => match time {
+                Some(time) => {
+                    texts::muted_for(&name, &humantime::format_duration(time).to_string())
+                }
+                None => format!("{name} is muted; unmute {name} ends it."),
+            },
             (true, false) => format!("{name} was muted already."),
         })
     }
@@ -196,20 +229,27 @@ impl<W: Write> Console<'_, W> {
         Ok(format!("No user named {name} is online.{meant}"))
     }
 
-    fn ban(&mut self, banned: Banned, is_fine: bool) -> Result<String, Refusal> {
+    fn ban(
+        &mut self,
+        banned: Banned,
+        until: Option<Timestamp>,
+        is_fine: bool,
+    ) -> Result<String, Refusal> {
         let outcome = match &banned {
-            Banned::Name(name) => self.moderator.ban_name(name)?,
-            Banned::Address(address) => match self.moderator.ban_address(*address, is_fine) {
-                Err(Refusal::Shared(_, names)) => {
-                    let question = format!(
-                        "{} use {address}. Ban it all the same? (yes/no)",
-                        listed(&names)
-                    );
-                    self.question = Some(banned);
-                    return Ok(question);
+            Banned::Name(name) => self.moderator.ban_name(name, until)?,
+            Banned::Address(address) => {
+                match self.moderator.ban_address(*address, until, is_fine) {
+                    Err(Refusal::Shared(_, names)) => {
+                        let question = format!(
+                            "{} use {address}. Ban it all the same? (yes/no)",
+                            listed(&names)
+                        );
+                        self.question = Some((banned, until));
+                        return Ok(question);
+                    }
+                    outcome => outcome?,
                 }
-                outcome => outcome?,
-            },
+            }
         };
         let BanOutcome {
             is_new,
@@ -217,7 +257,10 @@ impl<W: Write> Console<'_, W> {
             saved,
         } = outcome;
         let mut text = match is_new {
-            true => format!("{banned} is banned."),
+            true => match until {
+                Some(until) => texts::banned_until(&banned.to_string(), &self.clock(until)),
+                None => format!("{banned} is banned."),
+            },
             false => format!("{banned} was banned already."),
         };
         match (&banned, kicked.as_slice()) {
@@ -250,7 +293,15 @@ impl<W: Write> Console<'_, W> {
             text += "Everybody is muted.\n";
         }
         if !room.muted.is_empty() {
-            let _ = writeln!(text, "Muted by name: {}.", listed(&room.muted));
+            let _ = writeln!(text, "Muted by name: {}.", self.listed_mutes(&room.muted));
+        }
+        if let Some(time) = room.slow {
+            text += &texts::slow(&humantime::format_duration(time).to_string());
+            text.push('\n');
+        }
+        if room.is_private_off {
+            text += texts::private_off();
+            text.push('\n');
         }
         if room.is_locked {
             text += "Locked: nobody new can log in.\n";
@@ -277,15 +328,29 @@ impl<W: Write> Console<'_, W> {
         if bans.is_empty() {
             return "Nobody is banned.".to_owned();
         }
-        let rows: Vec<[String; 2]> = bans
+        let rows: Vec<[String; 3]> = bans
             .iter()
             .map(|ban| {
                 let since = ban.since.parse::<jiff::Timestamp>();
                 let since = since.map(|since| format!("since {}", self.clock(since)));
-                [ban.banned.to_string(), since.unwrap_or_default()]
+                let until = ban.until.map(|until| texts::until(&self.clock(until)));
+                [
+                    ban.banned.to_string(),
+                    since.unwrap_or_default(),
+                    until.unwrap_or_default(),
+                ]
             })
             .collect();
         in_columns(&rows)
+    }
+
+    fn listed_mutes(&self, muted: &[MutedName]) -> String {
+        let in_words = |muted: &MutedName| match muted.until {
+            Some(until) => format!("{} ({})", muted.name, texts::until(&self.clock(until))),
+            None => muted.name.clone(),
+        };
+        let words: Vec<String> = muted.iter().map(in_words).collect();
+        listed(&words)
     }
 
     fn clock_of(&self, time: SystemTime) -> String {
@@ -302,6 +367,14 @@ impl<W: Write> Console<'_, W> {
         };
         time.strftime(format).to_string()
     }
+}
+
+/// When something ends that lasts this long from now on, to the second.
+fn end_of(time: Duration) -> Timestamp {
+    let end = Timestamp::now()
+        .saturating_add(time)
+        .unwrap_or(Timestamp::MAX);
+    Timestamp::from_second(end.as_second()).unwrap_or(Timestamp::MAX)
 }
 
 fn unmuted(outcome: &RuleChange) -> String {

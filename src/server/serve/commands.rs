@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::super::inbox::{StudentMessage, Undelivered};
 use super::super::repeated_lines::RepeatableLine;
 use super::Handler;
-use crate::chat::moderation::MUTED;
+use crate::chat::moderation::{MUTED, SPEAKER};
 use crate::chat::room::{NAME_IN_USE, NOT_ONLINE};
 use crate::chat::{Event, Session};
 use crate::storage::accounts::{Account, WRONG_PASSWORD};
-use crate::sync::Arc;
 use crate::sync::channel::bounded;
+use crate::sync::{Arc, Instant};
+use crate::texts::moderation as texts;
 use crate::transport::{CloseCause, CloseReason};
 use crate::wire::syntax_error;
 use crate::wire::{Command, Field, NameError, NameKey, ServerMessage, check_name, check_password};
@@ -232,12 +234,18 @@ impl Handler<'_> {
             Err(why @ NameError::Character { .. }) => {
                 return self.refuse_private(shown, &format!("{NOT_ONLINE}: {why}"));
             }
+            Err(NameError::Reserved) if shown.eq_ignore_ascii_case(SPEAKER) => {
+                return self.say_to_teacher(session, shown, message);
+            }
             Err(_) => return self.refuse_private(shown, NOT_ONLINE),
         }
         let friend = NameKey::new(shown);
         let receipt = self.connection.open_receipt(&friend, shown);
         if session.is_muted() {
             return receipt.resolve(Err(MUTED));
+        }
+        if session.is_private_off() {
+            return receipt.resolve(Err(texts::private_off()));
         }
         let Some(text) = message.text() else {
             return receipt.resolve(Err("Message is missing or not a string"));
@@ -274,6 +282,29 @@ impl Handler<'_> {
         });
     }
 
+    /// A private message to the teacher, who is on no list.
+    fn say_to_teacher(&self, session: &Session, shown: &str, message: &Field<'_>) {
+        let receipt = self.connection.open_receipt(&NameKey::new(shown), shown);
+        if session.is_muted() {
+            return receipt.resolve(Err(MUTED));
+        }
+        let Some(text) = message.text() else {
+            return receipt.resolve(Err("Message is missing or not a string"));
+        };
+        let delivered = self.shared.inbox.deliver(StudentMessage {
+            from: session.name().to_owned(),
+            text: text.to_owned(),
+        });
+        receipt.resolve(match delivered {
+            Ok(()) => {
+                self.connection.count_message();
+                Ok(())
+            }
+            Err(Undelivered::NobodyReads) => Err(NOT_ONLINE),
+            Err(Undelivered::Full) => Err(texts::teacher_is_busy()),
+        });
+    }
+
     /// Sends a receipt with Flag 0 for a message to a friend whose name need not be valid. A name that is too long for the
     /// receipt's line is not repeated.
     fn refuse_private(&self, shown: &str, why: &str) {
@@ -298,6 +329,15 @@ impl Handler<'_> {
         let Some(text) = message.text() else {
             return self.notice("Message is missing or not a string");
         };
+        if let Some(pause) = session.slow() {
+            let free = self.last_said.map_or(Duration::ZERO, |last| {
+                (last + pause).saturating_duration_since(Instant::now())
+            });
+            if !free.is_zero() {
+                return self.notice(&texts::slow(&in_words(pause), &in_words(free)));
+            }
+            self.last_said = Some(Instant::now());
+        }
         let room = ServerMessage::Room {
             speaker: session.name().into(),
             message: text.into(),
@@ -325,6 +365,12 @@ impl Handler<'_> {
             self.shared.events.say(session, lines);
         }
     }
+}
+
+/// A time as people write it, in whole seconds, at least one.
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_millis().div_ceil(1000).max(1) as u64;
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
 /// Why something is refused that was done too often, with the time to wait.

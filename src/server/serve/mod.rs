@@ -61,6 +61,8 @@ struct Handler<'a> {
     login_deadline: Instant,
     login_failures: usize,
     registrations: usize,
+    /// When the user last said something to the room while that was limited.
+    last_said: Option<Instant>,
     has_left: bool,
 }
 
@@ -90,6 +92,7 @@ impl<'a> Handler<'a> {
             login_deadline: Instant::now(),
             login_failures: 0,
             registrations: 0,
+            last_said: None,
             has_left: false,
         }
     }

@@ -1,0 +1,21 @@
+//! What users are told of the teacher's rules.
+
+use super::texts;
+
+texts! {
+    /// Why a message to the room is refused. `pause` is the rule, `wait` what is left of it, both in words.
+    slow(pause: &str, wait: &str) {
+        en: "everybody may say one thing in {pause} now; try again in {wait}",
+        zh: "现在每人每 {pause} 只能说一句；请过 {wait} 再试",
+    }
+    /// Why a private message is refused.
+    private_off {
+        en: "private messages are switched off: you can write to admin, your teacher, and to the room",
+        zh: "私聊已关闭：你可以写给 admin（老师），也可以在聊天室里说",
+    }
+    /// Why a message to the teacher is refused.
+    teacher_is_busy {
+        en: "your teacher has many messages to read; try again later",
+        zh: "老师有很多消息要看；请稍后再试",
+    }
+}

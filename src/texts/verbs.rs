@@ -1,0 +1,47 @@
+//! What the console says when a command was carried out.
+
+use super::texts;
+
+texts! {
+    told(name: &str) {
+        en: "Said to {name}.",
+        zh: "已对 {name} 说。",
+    }
+    slow(time: &str) {
+        en: "Each user may say one thing to the room in {time}; slow off ends it.",
+        zh: "现在每人每 {time} 只能在聊天室里说一句；输入 slow off 取消。",
+    }
+    slow_ended {
+        en: "Everybody may write as often as before.",
+        zh: "发言次数不再受限。",
+    }
+    private_off {
+        en: "Users can write to the room and to admin, not to each other; private on ends it.",
+        zh: "用户只能写到聊天室和写给 admin，不能互相私聊；输入 private on 取消。",
+    }
+    private_on {
+        en: "Users can write to each other again.",
+        zh: "用户又可以互相私聊了。",
+    }
+    was_so_already {
+        en: "It was so already.",
+        zh: "本来就是这样。",
+    }
+    muted_for(name: &str, time: &str) {
+        en: "{name} is muted for {time}; unmute {name} ends it earlier.",
+        zh: "{name} 被禁言 {time}；输入 unmute {name} 提前解除。",
+    }
+    banned_until(whom: &str, time: &str) {
+        en: "{whom} is banned until {time}.",
+        zh: "{whom} 被封禁到 {time}。",
+    }
+    all_unbanned(count: usize) {
+        en: "Nobody is banned any more; {count} bans were lifted.",
+        zh: "已解除全部 {count} 个封禁。",
+    }
+    /// Beside a name, in a list.
+    until(time: &str) {
+        en: "until {time}",
+        zh: "到 {time} 为止",
+    }
+}

@@ -1,0 +1,235 @@
+//! What the teacher and single users say to each other, and the rules that hold for a time.
+
+use std::time::{Duration, Instant};
+
+use chatd::server::{Refusal, StudentMessage};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::harness::{Client, PATIENCE, TestServer, Way, came, delivered, said, wrote};
+
+/// The reason of the receipt with Flag 0 for a message to `friend`.
+#[track_caller]
+fn expect_refused_receipt(client: &mut Client, friend: &str) -> String {
+    let receipt = client.receive();
+    let why = receipt["Message"].as_str().unwrap().to_owned();
+    let expected = json!({
+        "Command": "14", "Comment": "14", "Flag": 0, "FriendName": friend, "Message": why
+    });
+    assert_eq!(receipt, expected);
+    why
+}
+
+#[test]
+fn the_teacher_can_write_to_one_user_in_the_order_of_what_that_user_hears() {
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    let mut anna = server.guest("Anna");
+    for way in Way::ALL {
+        let name = format!("Bobby{way:?}");
+        let mut bobby = server.guest_as(way, &name);
+        anna.expect(came(&name, true));
+        moderator.say("to all").unwrap();
+        assert_eq!(
+            moderator.tell(&name.to_uppercase(), "\u{1b}你好").unwrap(),
+            name
+        );
+        bobby.expect(said("admin", "to all"));
+        bobby.expect(wrote("admin", "\u{1b}你好"));
+        anna.expect(said("admin", "to all"));
+        bobby.log_out();
+        anna.expect_command("31");
+    }
+    anna.expect_nothing();
+    let refused = moderator.tell("Carol", "anybody?");
+    assert!(matches!(refused, Err(Refusal::NotOnline(name)) if name == "Carol"));
+    let too_long = moderator.tell("Anna", &"x".repeat(64 << 10));
+    assert!(matches!(too_long, Err(Refusal::TooLong(_))));
+}
+
+#[test]
+fn what_users_write_to_admin_reaches_a_teacher_who_reads_and_nobody_else() {
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    for way in Way::ALL {
+        let mut anna = server.guest_as(way, "Anna");
+        anna.write_to("admin", "unheard");
+        let why = expect_refused_receipt(&mut anna, "admin");
+        assert!(why.contains("online"), "{why}");
+
+        let messages = moderator.read_messages().unwrap();
+        for spelling in ["admin", "ADMIN"] {
+            anna.write_to(spelling, "help me\n\u{1b}[2J");
+            anna.expect(delivered(spelling));
+            let message = messages.recv_timeout(PATIENCE).unwrap();
+            let expected = StudentMessage {
+                from: "Anna".to_owned(),
+                text: "help me\n\u{1b}[2J".to_owned(),
+            };
+            assert_eq!(message, expected);
+        }
+        anna.send(&json!({"Command": "04", "FriendName": "admin"}));
+        let why = expect_refused_receipt(&mut anna, "admin");
+        assert!(why.contains("missing"), "{why}");
+
+        moderator.mute("Anna", None).unwrap();
+        anna.write_to("admin", "why?");
+        let why = expect_refused_receipt(&mut anna, "admin");
+        assert!(why.contains("muted"), "{why}");
+        moderator.unmute("Anna").unwrap();
+        assert!(messages.is_empty());
+
+        drop(messages);
+        anna.write_to("admin", "unheard");
+        expect_refused_receipt(&mut anna, "admin");
+        anna.log_out();
+    }
+    let mut anna = server.guest("Anna");
+    anna.write_to("administrator", "no");
+    expect_refused_receipt(&mut anna, "administrator");
+}
+
+#[test]
+fn a_teacher_who_does_not_keep_up_with_reading_holds_up_nobody() {
+    let server = TestServer::calm_with(|config| config.rate = 0);
+    let messages = server.handle.moderator().read_messages().unwrap();
+    let mut anna = server.guest("Anna");
+    let mut sent = 0;
+    let why = loop {
+        anna.write_to("admin", &sent.to_string());
+        let receipt = anna.receive();
+        if receipt["Flag"] == 0 {
+            break receipt["Message"].as_str().unwrap().to_owned();
+        }
+        sent += 1;
+        assert!(sent <= 1000);
+    };
+    assert!(why.contains("later"), "{why}");
+    let texts: Vec<String> = messages.try_iter().map(|message| message.text).collect();
+    let expected: Vec<String> = (0..sent).map(|number| number.to_string()).collect();
+    assert_eq!(texts, expected);
+    anna.write_to("admin", "now");
+    anna.expect(delivered("admin"));
+}
+
+#[test]
+fn a_slow_room_takes_one_thing_in_a_time_from_each_and_says_how_long_to_wait() {
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    let mut anna = server.guest("Anna");
+    assert!(moderator.slow(Some(Duration::from_secs(3600))).unwrap());
+    assert!(!moderator.slow(Some(Duration::from_secs(3600))).unwrap());
+    // Who comes later, too.
+    let mut bobby = server.guest_as(Way::TlsPrefixed, "Bobby");
+    anna.expect(came("Bobby", true));
+    anna.say("one");
+    for client in [&mut anna, &mut bobby] {
+        client.expect(said("Anna", "one"));
+    }
+    anna.say("two");
+    let why = anna.expect_notice();
+    assert!(why.contains("one thing in 1h"), "{why}");
+    assert!(
+        why.contains("again in 59m") || why.contains("again in 1h"),
+        "{why}"
+    );
+    bobby.say("mine");
+    for client in [&mut anna, &mut bobby] {
+        client.expect(said("Bobby", "mine"));
+    }
+    // Private messages are not limited by it.
+    anna.write_to("Bobby", "psst");
+    anna.expect(delivered("Bobby"));
+    bobby.expect(wrote("Anna", "psst"));
+    assert_eq!(
+        moderator.room().unwrap().slow,
+        Some(Duration::from_secs(3600))
+    );
+
+    assert!(moderator.slow(Some(Duration::from_millis(50))).unwrap());
+    let start = Instant::now();
+    loop {
+        anna.say("three");
+        let answer = anna.receive();
+        if answer == said("Anna", "three") {
+            break;
+        }
+        assert_eq!(answer["Command"], "10");
+        assert!(start.elapsed() < PATIENCE);
+    }
+    bobby.expect(said("Anna", "three"));
+    assert!(moderator.slow(None).unwrap() && !moderator.slow(None).unwrap());
+    for text in ["four", "five"] {
+        anna.say(text);
+        bobby.expect(said("Anna", text));
+    }
+}
+
+#[test]
+fn while_private_messages_are_off_users_can_write_to_the_room_and_to_the_teacher() {
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    let messages = moderator.read_messages().unwrap();
+    let mut anna = server.guest("Anna");
+    assert!(moderator.set_private_off(true).unwrap() && !moderator.set_private_off(true).unwrap());
+    let mut bobby = server.guest_as(Way::Tls, "Bobby");
+    anna.expect(came("Bobby", true));
+    bobby.write_to("Anna", "psst");
+    let why = expect_refused_receipt(&mut bobby, "Anna");
+    assert!(why.contains("admin"), "{why}");
+    bobby.write_to("admin", "he started");
+    bobby.expect(delivered("admin"));
+    assert_eq!(messages.recv_timeout(PATIENCE).unwrap().text, "he started");
+    bobby.say("hello");
+    anna.expect(said("Bobby", "hello"));
+    bobby.expect(said("Bobby", "hello"));
+    moderator.tell("Bobby", "I see").unwrap();
+    bobby.expect(wrote("admin", "I see"));
+    assert!(moderator.room().unwrap().is_private_off);
+    assert!(moderator.set_private_off(false).unwrap());
+    bobby.write_to("Anna", "psst");
+    bobby.expect(delivered("Anna"));
+    anna.expect(wrote("Bobby", "psst"));
+}
+
+#[test]
+fn a_mute_and_a_ban_with_an_end_are_over_then() {
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    let soon = || Some(Timestamp::now() + SignedDuration::from_millis(300));
+    let mut anna = server.guest("Anna");
+    let outcome = moderator.mute("Anna", soon()).unwrap();
+    assert!(outcome.has_changed && outcome.is_online);
+    anna.say("too early");
+    assert!(anna.expect_notice().contains("muted"));
+    let start = Instant::now();
+    loop {
+        anna.say("again");
+        let answer = anna.receive();
+        if answer == said("Anna", "again") {
+            break;
+        }
+        assert_eq!(answer["Command"], "10");
+        assert!(start.elapsed() < PATIENCE);
+    }
+    assert!(moderator.room().unwrap().muted.is_empty());
+
+    assert!(moderator.ban_name("Bobby", soon()).unwrap().is_new);
+    assert_eq!(moderator.bans().unwrap().len(), 1);
+    let start = Instant::now();
+    let mut bobby = server.connect();
+    loop {
+        bobby.send(&json!({"Command": "01", "Name": "Bobby"}));
+        let answer = bobby.expect_command("11");
+        if answer["Flag"] == 1 {
+            break;
+        }
+        assert!(answer["Message"].as_str().unwrap().contains("banned"));
+        assert!(start.elapsed() < PATIENCE);
+    }
+    assert!(moderator.bans().unwrap().is_empty());
+    moderator.ban_name("Carol", None).unwrap();
+    moderator.ban_name("Dora", None).unwrap();
+    assert_eq!(moderator.unban_all().unwrap().0, 2);
+    server.guest("Carol").log_out();
+}
