@@ -18,12 +18,6 @@ use crate::wire::{Lines, NameKey};
 /// The name by which the teacher speaks. Nobody can log in by it.
 pub const SPEAKER: &str = "admin";
 
-/// Why a user who is muted can't speak.
-pub const MUTED: &str = "you are muted: for now you can read, but not write";
-
-/// Why nobody can log in.
-pub const LOCKED: &str = "the server is locked: nobody new can log in now; ask your teacher";
-
 /// Something that the teacher wants of the room.
 #[derive(Debug)]
 pub enum ModeratorAction {

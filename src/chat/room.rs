@@ -4,19 +4,14 @@ use std::borrow::Cow;
 
 use super::event::Event;
 use super::flow_control::SpeakingTurn;
-use super::moderation::{LOCKED, MUTED, Rules};
+use super::moderation::Rules;
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
-use crate::storage::accounts::{Account, Accounts, GuestClaim, WRONG_PASSWORD};
-use crate::storage::bans::{BANNED, Bans};
+use crate::storage::accounts::{Account, Accounts, GuestClaim};
+use crate::storage::bans::Bans;
 use crate::sync::Arc;
+use crate::texts::reasons;
 use crate::wire::ServerMessage;
-
-/// Why a name can't be used now.
-pub const NAME_IN_USE: &str = "this name is in use; if that was you, try again in half a minute";
-
-/// Why a private message is refused.
-pub const NOT_ONLINE: &str = "no user of this name is online";
 
 /// Who is online, and all that is needed to apply an event. One thread at a time has the room; see
 /// [`fan_out`](super::fan_out).
@@ -108,7 +103,7 @@ impl Room {
                         Some(member) => {
                             member.connection().push(&line.into(), 0, Some(receipt));
                         }
-                        None => receipt.resolve(Err(NOT_ONLINE)),
+                        None => receipt.resolve(Err(reasons::not_online())),
                     },
                     Err(Some(why)) => receipt.resolve(Err(why)),
                     // A receipt that is dropped says that the message was not delivered.
@@ -137,7 +132,7 @@ impl Room {
         if self.is_stopping || !self.roster.has_member(session) {
             Err(None)
         } else if session.is_muted() {
-            Err(Some(MUTED))
+            Err(Some(reasons::muted()))
         } else {
             Ok(())
         }
@@ -149,18 +144,18 @@ impl Room {
         account: Option<Account>,
     ) -> Result<(), Cow<'static, str>> {
         if self.is_stopping {
-            return Err("the server stops".into());
+            return Err(reasons::server_stops().into());
         }
         // A login asks for bans only here, in the room: a ban that is made meanwhile stops this join, or finds the user online and expels it.
         let address = session.connection().peer().ip();
         if self.bans.has_name(session.name()) || self.bans.has_address(address) {
-            return Err(BANNED.into());
+            return Err(reasons::banned().into());
         }
         if self.rules.is_locked() {
-            return Err(LOCKED.into());
+            return Err(reasons::locked().into());
         }
         if self.roster.contains(session.key()) {
-            return Err(NAME_IN_USE.into());
+            return Err(reasons::name_in_use().into());
         }
         // From here on a registration of this name finds it in use; before, this finds it registered.
         let number = session.connection().number();
@@ -168,11 +163,11 @@ impl Room {
             None => Some(self.accounts.claim_for_guest(session.key(), number)?),
             Some(account) if self.accounts.is_current(session.key(), &account) => None,
             // The account was removed after its password was found right.
-            Some(_) => return Err(WRONG_PASSWORD.into()),
+            Some(_) => return Err(reasons::wrong_password().into()),
         };
         // This comes last: who is in makes room for no newcomer any more, and who had to make room can't come in.
         if !session.connection().log_in() {
-            return Err("your connection ends".into());
+            return Err(reasons::connection_ends().into());
         }
         session.obey(&self.rules);
         self.roster.join(session, claim);

@@ -13,14 +13,12 @@ use super::stats::Stats;
 use crate::chat::moderation::{ModeratorAction, MutedName, Rule, RuleChange, SPEAKER, Target};
 use crate::chat::{Event, Session};
 use crate::printable::Printable;
-use crate::storage::bans::{BANNED, Ban, Banned, why_not_bannable};
+use crate::storage::bans::{Ban, Banned, why_not_bannable};
 use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::sync::{Arc, Weak};
+use crate::texts::reasons;
 use crate::transport::{CloseCause, CloseReason};
 use crate::wire::{NameError, NameKey, ServerMessage, check_name};
-
-/// What a user who is kicked for no stated reason is told.
-const KICKED: &str = "your teacher has ended your connection";
 
 /// The teacher's verbs. Each returns when it is done; none is waited for by users who talk.
 ///
@@ -175,7 +173,7 @@ impl Moderator {
     pub fn kick(&self, name: &str, why: Option<&str>) -> Result<String, Refusal> {
         check(name)?;
         let shared = self.shared()?;
-        let words = why.unwrap_or(KICKED);
+        let words = why.unwrap_or(reasons::kicked());
         if ServerMessage::notice(words).to_line().len() > shared.config.max_frame {
             return Err(Refusal::TooLong(shared.config.max_frame));
         }
@@ -232,7 +230,7 @@ impl Moderator {
         if is_new {
             log::info!("{banned} was banned");
         }
-        let cause = CloseCause::new(CloseReason::Banned, BANNED);
+        let cause = CloseCause::new(CloseReason::Banned, reasons::banned());
         let kicked = shared.expel(whom, cause);
         if let Banned::Address(address) = &banned {
             // Connections that nobody is logged in by are told nothing. Those that are drained already keep their cause.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::permits::NoPermit;
-use crate::storage::bans::BANNED;
+use crate::texts::reasons;
 use crate::transport::{CloseCause, CloseReason};
 
 /// Why a client is not served. Shown as the sentence that it is told.
@@ -34,28 +34,19 @@ impl Rejection {
 
 /// Why a client that has not logged in makes room for another, with the words for it.
 pub(crate) fn making_room() -> CloseCause {
-    CloseCause::new(
-        CloseReason::MadeRoom,
-        "the server is full, and you have not logged in; connect again when you are ready to log in at once",
-    )
+    CloseCause::new(CloseReason::MadeRoom, reasons::making_room())
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rejection::NoPermit(NoPermit::Full(limit)) => write!(
-                f,
-                "the server is full: it takes {limit} connections; try again later"
-            ),
-            Rejection::NoPermit(NoPermit::AddressFull(limit)) => write!(
-                f,
-                "the server takes {limit} connections from one address, and yours has as many"
-            ),
-            Rejection::Banned => f.write_str(BANNED),
-            Rejection::NoDescriptor => {
-                f.write_str("the server has no file descriptor left; try again later")
+        match *self {
+            Rejection::NoPermit(NoPermit::Full(limit)) => f.write_str(&reasons::server_full(limit)),
+            Rejection::NoPermit(NoPermit::AddressFull(limit)) => {
+                f.write_str(&reasons::address_full(limit))
             }
-            Rejection::NoThread => f.write_str("the server has no thread left; try again later"),
+            Rejection::Banned => f.write_str(reasons::banned()),
+            Rejection::NoDescriptor => f.write_str(reasons::no_descriptor_left()),
+            Rejection::NoThread => f.write_str(reasons::no_thread_left()),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::shared::Shared;
 use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
+use crate::texts::reasons;
 use crate::transport::{CloseCause, CloseReason};
 
 /// How long the room may take to send what was said before.
@@ -33,7 +34,7 @@ pub(super) fn stop(shared: &Shared, listeners: &[SocketAddr]) {
     }
 
     for session in clear_room(shared) {
-        let goodbye = CloseCause::new(CloseReason::ServerStopping, "the server stops");
+        let goodbye = CloseCause::new(CloseReason::ServerStopping, reasons::server_stops());
         session.connection().drain_from_outside(goodbye);
     }
     // What waited for its turn to be said comes after that, and the room drops it.

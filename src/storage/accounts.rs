@@ -12,22 +12,9 @@ use super::accounts_file::{AccountsError, AccountsFile};
 use super::hashing_gate::HashingGate;
 use super::password::PasswordHash;
 use crate::sync::{Arc, Mutex};
+use crate::texts::reasons;
 use crate::transport::Origin;
 use crate::wire::NameKey;
-
-/// Why a login with a password fails, whether the name or the password is wrong.
-pub const WRONG_PASSWORD: &str =
-    "no such name and password; register first, or leave the password empty";
-
-/// Why a guest can't have a name.
-const REGISTERED: &str =
-    "this name is registered; log in with its password, or choose another name";
-
-/// Why a password can't be hashed now.
-const BUSY: &str = "the server is checking many passwords right now; try again in a moment";
-
-/// Says that the server itself failed. The log has the details.
-const INTERNAL: &str = "the server failed at this; ask your teacher to look at its log";
 
 /// All accounts, and the names that guests use.
 #[derive(Debug)]
@@ -98,10 +85,10 @@ impl Accounts {
         let Some(hash) = self.names.lock().registered.get(key).cloned() else {
             return Ok(None);
         };
-        let _turn = self.gate.wait_for_turn(origin).ok_or(BUSY)?;
+        let _turn = self.gate.wait_for_turn(origin).ok_or_else(reasons::busy)?;
         let is_right = hash.verify(password).map_err(|error| {
             log::error!("cannot verify a password: {error}");
-            INTERNAL
+            reasons::internal()
         })?;
         Ok(is_right.then_some(Account(hash)))
     }
@@ -124,19 +111,19 @@ impl Accounts {
         origin: Origin,
     ) -> Result<(), Cow<'static, str>> {
         if !self.is_open {
-            return Err("registration is switched off on this server".into());
+            return Err(reasons::registration_off().into());
         }
         let reservation = self.reserve(name, connection)?;
         let hash = {
-            let _turn = self.gate.wait_for_turn(origin).ok_or(BUSY)?;
+            let _turn = self.gate.wait_for_turn(origin).ok_or_else(reasons::busy)?;
             PasswordHash::new(password).map_err(|error| {
                 log::error!("cannot hash a password: {error}");
-                INTERNAL
+                reasons::internal()
             })?
         };
         self.file.lock().add(name, &hash).map_err(|error| {
             log::error!("cannot write the accounts file: {error}");
-            format!("the server cannot save accounts now: {error}")
+            reasons::accounts_not_saved(&error)
         })?;
         self.names
             .lock()
@@ -184,7 +171,7 @@ impl Accounts {
     ) -> Result<GuestClaim, &'static str> {
         let mut names = self.names.lock();
         if names.registered.contains_key(key) || names.reserved.contains(key) {
-            return Err(REGISTERED);
+            return Err(reasons::name_registered());
         }
         names.guests.insert(key.clone(), connection);
         Ok(GuestClaim {
@@ -204,17 +191,17 @@ impl Accounts {
         let key = NameKey::new(name);
         let mut names = self.names.lock();
         if names.registered.contains_key(&key) {
-            return Err("this name is registered already");
+            return Err(reasons::name_registered_already());
         }
         if names
             .guests
             .get(&key)
             .is_some_and(|user| *user != connection)
         {
-            return Err("a guest is using this name now");
+            return Err(reasons::name_used_by_guest());
         }
         if !names.reserved.insert(key.clone()) {
-            return Err("somebody else is registering this name right now");
+            return Err(reasons::name_being_registered());
         }
         Ok(Reservation {
             accounts: self,

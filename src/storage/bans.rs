@@ -15,9 +15,6 @@ use crate::printable::Printable;
 use crate::sync::Mutex;
 use crate::wire::check_name;
 
-/// What a client is told whose name or address is banned.
-pub const BANNED: &str = "you are banned from this server; ask your teacher";
-
 /// Whom a ban keeps out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -2,12 +2,17 @@
 //!
 //! Each text stands once, in both languages, one below the other, as a function of what is filled in. So one that lacks a
 //! translation does not compile, neither does one that fills in what is not there, and who translates sees what to
-//! translate. The log, and what `--help` says, is English only.
+//! translate. A test of each file compares the two languages. The log is English, but for the reasons of clients that it
+//! quotes; what `--help` says is English only.
 //!
 //! The language is the process's. Whoever embeds the server chooses it by [`set_language`].
 
 pub(crate) mod banner;
+pub(crate) mod characters;
+pub(crate) mod framing_errors;
 pub(crate) mod moderation;
+pub(crate) mod reasons;
+pub(crate) mod syntax_errors;
 pub(crate) mod verbs;
 
 use std::str::FromStr;
@@ -73,13 +78,21 @@ impl FromStr for Language {
 }
 
 /// Makes a function of each text. One without parameters returns a `&'static str`, one with parameters a `String`, into
-/// which the parameters are filled as by [`format!`].
+/// which the parameters are filled as by [`format!`]. A module can hold one `texts!`, with a test of its own.
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident $(($($parameter:ident: $type:ty),+))? {
         en: $english:literal,
         zh: $chinese:literal $(,)?
     })+) => {
         $($crate::texts::text! { $(#[$doc])* $name $(($($parameter: $type),+))? $english, $chinese })+
+
+        #[cfg(test)]
+        mod languages {
+            #[test]
+            fn each_text_is_there_in_both_languages() {
+                $($crate::texts::tests::compare(stringify!($name), $english, $chinese);)+
+            }
+        }
     };
 }
 
@@ -110,6 +123,38 @@ pub(crate) use {text, texts};
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Compares what one text is in both languages.
+    #[track_caller]
+    pub(super) fn compare(name: &str, english: &str, chinese: &str) {
+        let is_chinese = |char: char| matches!(char, '\u{4e00}'..='\u{9fff}');
+        let is_full_width =
+            |char: char| matches!(char, '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ffef}');
+        let is_either = |char| is_chinese(char) || is_full_width(char);
+        assert!(!english.contains(is_either), "{name} in English");
+        assert!(chinese.contains(is_either), "{name} in Chinese");
+        let same = "fills in the same in both languages";
+        assert_eq!(fillings(english), fillings(chinese), "{name} {same}");
+        assert_eq!(english.ends_with('.'), chinese.ends_with('。'), "{name}");
+        for (at, mark) in chinese.match_indices([',', ';', ':', '?', '!', '(', ')']) {
+            let before = chinese[..at].chars().next_back();
+            let after = chinese[at + mark.len()..].chars().next();
+            let is_among_chinese = before.into_iter().chain(after).any(is_chinese);
+            assert!(!is_among_chinese, "{name}: {mark} is full-width in Chinese");
+        }
+    }
+
+    /// The names of what is filled in, in the order of the alphabet.
+    fn fillings(text: &str) -> Vec<&str> {
+        let in_braces = text
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'));
+        let names = in_braces.filter_map(|(inside, _)| inside.split(':').next());
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names
+    }
 
     #[test]
     fn the_language_is_that_of_the_locale() {

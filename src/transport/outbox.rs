@@ -15,6 +15,7 @@ use super::send_queue::{CHUNK_COST_WITH_RECEIPT, Chunk, SendQueue};
 use super::socket::Sink;
 use super::tls::Tls;
 use crate::sync::Instant;
+use crate::texts::reasons;
 use crate::wire::{Framing, Lines, NameKey, ServerMessage};
 
 /// Slices that one vectored send takes at most.
@@ -37,13 +38,6 @@ const KEPT_RECEIPTS: usize = 32;
 
 /// A client whose socket has taken nothing for this long, although something waits, doesn't read.
 const STANDSTILL: Duration = Duration::from_secs(2);
-
-/// What a receipt says when the friend's connection ended before the message was written to it.
-const FRIEND_GONE: DeliveryResult =
-    Err("the connection of this user ended before the message could be sent");
-
-/// What a receipt says when the sender's own connection is drained and nothing was decided in time.
-const TIME_UP: DeliveryResult = Err("your connection ended before the message could be delivered");
 
 /// What waits to be sent through one connection.
 #[derive(Debug)]
@@ -192,7 +186,7 @@ impl Outbox {
     ) {
         if !self.close_state.takes_output() {
             self.decided
-                .extend(receipt.map(|receipt| (receipt, FRIEND_GONE)));
+                .extend(receipt.map(|receipt| (receipt, Err(reasons::friend_gone()))));
             return;
         }
         let share = batch.share(self.framing, from);
@@ -421,7 +415,7 @@ impl Outbox {
 
     /// Decides the receipts owed, queues the last line, and takes nothing more.
     fn finish(&mut self, sink: &impl Sink) {
-        self.decide_all(sink, TIME_UP);
+        self.decide_all(sink, Err(reasons::not_delivered_in_time()));
         // Before the end of the handshake nothing can be said through TLS.
         let can_speak = self.tls.as_ref().is_none_or(|tls| tls.is_established());
         let words = self.close_state.cause().map(|cause| cause.words.clone());
@@ -441,7 +435,7 @@ impl Outbox {
             self.encrypted
                 .drain(..)
                 .chain(unsent)
-                .map(|receipt| (receipt, FRIEND_GONE)),
+                .map(|receipt| (receipt, Err(reasons::friend_gone()))),
         );
         self.pending = PendingReceipts::default();
         self.tls = None;

@@ -3,14 +3,12 @@
 use std::collections::VecDeque;
 
 use crate::sync::{Arc, Weak};
+use crate::texts::reasons;
 use crate::wire::NameKey;
 
 /// What became of a private message: it was written to the friend's socket, or why that is not so. The reason may also be
 /// that it was not known in time: the message may then still arrive.
 pub type DeliveryResult = Result<(), &'static str>;
-
-/// What a receipt says if it is dropped before anything was decided.
-const NOT_DELIVERED: DeliveryResult = Err("the message was not delivered");
 
 /// A receipt that is owed to the sender of a private message.
 ///
@@ -73,8 +71,8 @@ impl Drop for Receipt {
     /// Takes the lock of the owner's outbox. While a thread unwinds from a panic it may still hold the lock of another
     /// outbox, so nobody is told then.
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            resolve_all(self.tell_owner(NOT_DELIVERED));
+        if self.owner.is_some() && !std::thread::panicking() {
+            resolve_all(self.tell_owner(Err(reasons::not_delivered())));
         }
     }
 }

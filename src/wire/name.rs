@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::shown::ShownChar;
+use crate::texts::reasons;
 
 /// Length of a name, in characters. The published protocol asks for more than 3; the upper bound is chatd's own.
 pub const NAME_LENGTH: std::ops::RangeInclusive<usize> = 4..=64;
@@ -45,26 +46,23 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (character, place) = match *self {
             NameError::Character { character, place } => (character, place),
-            NameError::Length => return f.write_str("a name is 4 to 64 characters long"),
-            NameError::Reserved => return f.write_str("this name is reserved; choose another"),
+            NameError::Length => return f.write_str(reasons::name_length()),
+            NameError::Reserved => return f.write_str(reasons::name_reserved()),
         };
-        let shown = ShownChar(character);
-        write!(
-            f,
-            "a name has only the letters A-Z and a-z and the digits 0-9; this one has {shown}"
-        )?;
         // These look like the letters and digits that are allowed.
-        f.write_str(match character {
-            '\u{370}'..='\u{3ff}' => ", a Greek character",
-            '\u{400}'..='\u{52f}' => ", a Cyrillic character",
-            '\u{ff01}'..='\u{ff5e}' => ", a full-width character",
+        let alphabet = match character {
+            '\u{370}'..='\u{3ff}' => reasons::greek(),
+            '\u{400}'..='\u{52f}' => reasons::cyrillic(),
+            '\u{ff01}'..='\u{ff5e}' => reasons::full_width(),
             _ => "",
-        })?;
-        f.write_str(match place {
-            Place::Start => " at its start",
-            Place::Middle => "",
-            Place::End => " at its end",
-        })
+        };
+        let place = match place {
+            Place::Start => reasons::at_start_of_name(),
+            Place::Middle => reasons::in_name(),
+            Place::End => reasons::at_end_of_name(),
+        };
+        let shown = ShownChar(character).to_string();
+        f.write_str(&reasons::name_characters(place, &shown, alphabet))
     }
 }
 
@@ -96,10 +94,10 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
 /// Checks a password against the protocol's rules. The error is a sentence for the user.
 pub fn check_password(password: &str) -> Result<(), &'static str> {
     if !password.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err("a password has only the letters A-Z and a-z and the digits 0-9");
+        return Err(reasons::password_characters());
     }
     if !PASSWORD_LENGTH.contains(&password.len()) {
-        return Err("a password is 1 to 128 characters long");
+        return Err(reasons::password_length());
     }
     Ok(())
 }

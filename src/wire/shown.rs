@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::texts::characters;
+
 /// Displays a character so that it can be told from those that look like it, and so that it does no harm on a terminal: a
 /// visible one in quotes, beyond ASCII with its number; any other by its name or number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,25 +13,29 @@ impl fmt::Display for ShownChar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = u32::from(self.0);
         let name = match self.0 {
-            '\0' => "a zero byte",
-            '\t' => "a tab",
-            '\n' => "a newline",
-            '\r' => "a carriage return",
-            ' ' => "a blank",
+            '\0' => characters::zero_byte(),
+            '\t' => characters::tab(),
+            '\n' => characters::newline(),
+            '\r' => characters::carriage_return(),
+            ' ' => characters::blank(),
             '\'' => return f.write_str("\"'\""),
             '!'..='~' => return write!(f, "'{}'", self.0),
-            '\u{a0}' => "a no-break space",
-            '\u{200b}' => "a zero-width space",
-            '\u{3000}' => "a full-width blank",
-            '\u{feff}' => "a byte-order mark",
+            '\u{a0}' => characters::no_break_space(),
+            '\u{200b}' => characters::zero_width_space(),
+            '\u{3000}' => characters::full_width_blank(),
+            '\u{feff}' => characters::byte_order_mark(),
             // What this escapes is invisible, or changes its neighbours.
-            char if char.escape_debug().len() > 1 => return write!(f, "U+{number:04X}"),
-            char => return write!(f, "'{char}' (U+{number:04X})"),
+            char if char.escape_debug().len() > 1 => {
+                return f.write_str(&characters::invisible(number));
+            }
+            char => {
+                let quoted = format!("'{char}'");
+                return f.write_str(&characters::numbered(&quoted, number));
+            }
         };
-        f.write_str(name)?;
         match self.0 {
-            ..='~' => Ok(()),
-            _ => write!(f, " (U+{number:04X})"),
+            ..='~' => f.write_str(name),
+            _ => f.write_str(&characters::numbered(name, number)),
         }
     }
 }
@@ -58,7 +64,7 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Found::Char(char) => ShownChar(*char).fmt(f),
-            Found::Byte(byte) => write!(f, "the byte 0x{byte:02x}"),
+            Found::Byte(byte) => f.write_str(&characters::byte(*byte)),
         }
     }
 }

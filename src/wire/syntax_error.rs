@@ -1,6 +1,7 @@
 //! What is wrong with a text that is not JSON, in words for the author of the client.
 
 use super::shown::Found;
+use crate::texts::{characters, syntax_errors};
 
 /// Straight double quotes are meant by these.
 const OTHER_QUOTES: [char; 8] = ['“', '”', '„', '＂', '‘', '’', '「', '」'];
@@ -19,20 +20,20 @@ pub fn explain(text: &str, error: &serde_json::Error) -> String {
         .map_or(&*full, |(what, _)| what);
     let at = offset_of(text, error);
     let place = place_of(text, at);
-    let mut sentence = format!("{what} at {place}");
-    match Found::at_start(&text.as_bytes()[at..]) {
-        Some(Found::Char(char)) if char.is_ascii_alphabetic() => {
-            sentence += ", where there is a letter";
-        }
-        Some(Found::Char(char)) if char.is_ascii_digit() => sentence += ", where there is a digit",
-        Some(found) => sentence += &format!(", where there is {found}"),
-        None => {}
+    let translated = syntax_errors::of_serde_json(what).unwrap_or(what);
+    let mut sentence = syntax_errors::what_at(translated, &place);
+    if let Some(found) = Found::at_start(&text.as_bytes()[at..]) {
+        let shown = match found {
+            Found::Char(char) if char.is_ascii_alphabetic() => characters::letter().to_owned(),
+            Found::Char(char) if char.is_ascii_digit() => characters::digit().to_owned(),
+            _ => found.to_string(),
+        };
+        sentence += &syntax_errors::where_there_is(&shown);
     }
-    if let Some(hint) = hint(text, at, what) {
-        sentence += "; ";
-        sentence += hint;
+    match hint(text, at, what) {
+        Some(hint) => syntax_errors::with_hint(&sentence, hint),
+        None => sentence,
     }
-    sentence
 }
 
 /// Where in `text` the error is, in bytes, at the beginning of a character. `serde_json` counts lines and columns from 1,
@@ -54,8 +55,8 @@ fn place_of(text: &str, at: usize) -> String {
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let column = before[line_start..].chars().count() + 1;
     match text.contains('\n') {
-        true => format!("line {}, column {column}", before.matches('\n').count() + 1),
-        false => format!("column {column}"),
+        true => syntax_errors::line_and_column(before.matches('\n').count() + 1, column),
+        false => syntax_errors::column(column),
     }
 }
 
@@ -69,56 +70,52 @@ fn hint(text: &str, at: usize, what: &str) -> Option<&'static str> {
     let word_length = text[word_start..].find(|char| !is_word(char));
     let word = &text[word_start..][..word_length.unwrap_or(text.len() - word_start)];
     if what.starts_with("invalid escape") {
-        return Some("a backslash inside a string is written \\\\");
+        return Some(syntax_errors::backslash());
     }
     if found.is_some_and(|char| OTHER_QUOTES.contains(&char)) {
-        return Some("strings stand in straight double quotes, \"");
+        return Some(syntax_errors::other_quotes());
     }
     if found.is_some_and(|char| FULL_WIDTH.contains(&char)) {
-        return Some("JSON has no full-width punctuation; write , : { } [ ]");
+        return Some(syntax_errors::full_width_punctuation());
     }
     if rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with('#') {
-        return Some("JSON has no comments");
+        return Some(syntax_errors::comment());
     }
     match (what, found) {
         (_, Some('}' | ']')) if previous == Some(',') => {
-            return Some("no comma stands behind the last entry");
+            return Some(syntax_errors::last_comma());
         }
-        ("key must be a string", Some('{')) => return Some("is there one brace too many?"),
+        ("key must be a string", Some('{')) => return Some(syntax_errors::extra_brace()),
         (_, Some('\'')) if previous != Some('"') => {
-            return Some("strings stand in double quotes, not in single ones");
+            return Some(syntax_errors::single_quotes());
         }
-        ("key must be a string", _) => return Some("each key stands in double quotes"),
+        ("key must be a string", _) => return Some(syntax_errors::key_without_quotes()),
         (_, Some('{')) if what.starts_with("expected `,`") => {
-            return Some("is a closing brace missing before it?");
+            return Some(syntax_errors::brace_missing_before());
         }
         (_, Some('"')) if what.starts_with("expected `,`") => {
-            return Some(
-                "is a comma missing before it, or is a quote inside the text not written as \\\"?",
-            );
+            return Some(syntax_errors::comma_missing_or_quote());
         }
         _ if what.starts_with("expected `") && previous == Some('"') && word_start == at => {
             return Some(match found {
-                Some('=') => "a colon stands between a key and its value",
-                _ => {
-                    "is a quote inside the text not written as \\\", or a closing quote missing before?"
-                }
+                Some('=') => syntax_errors::equals_sign(),
+                _ => syntax_errors::quote_or_end_missing(),
             });
         }
         _ => {}
     }
     match word.to_ascii_lowercase().as_str() {
-        "true" | "false" => Some("JSON writes true and false in small letters"),
-        "none" | "null" | "nil" | "undefined" | "nullptr" => Some("JSON writes null"),
-        "nan" | "inf" | "infinity" => Some("JSON has no NaN and no infinity"),
+        "true" | "false" => Some(syntax_errors::capital_true()),
+        "none" | "null" | "nil" | "undefined" | "nullptr" => Some(syntax_errors::other_null()),
+        "nan" | "inf" | "infinity" => Some(syntax_errors::no_number()),
         word if word.len() > 1
             && word.starts_with('0')
             && word.bytes().all(|byte| byte.is_ascii_digit()) =>
         {
-            Some("a number has no leading zero; put it in quotes")
+            Some(syntax_errors::leading_zero())
         }
         word if word.starts_with(|char: char| char.is_ascii_alphabetic()) => {
-            Some("text stands in double quotes")
+            Some(syntax_errors::text_without_quotes())
         }
         _ => None,
     }
@@ -128,6 +125,7 @@ fn hint(text: &str, at: usize, what: &str) -> Option<&'static str> {
 mod tests {
     use serde::de::IgnoredAny;
 
+    use super::super::command::Command;
     use super::*;
 
     fn explained(text: &str) -> String {
@@ -169,6 +167,25 @@ mod tests {
             for word in words {
                 assert!(sentence.contains(word), "{text}: {sentence}");
             }
+        }
+    }
+
+    #[test]
+    fn each_mistake_that_serde_json_finds_has_a_text() {
+        for (text, what) in [
+            (r#"{"a" 1}"#, "expected `:`"),
+            (r#"{"a":[1 2]}"#, "expected `,` or `]`"),
+            (r#"{"a":1 2}"#, "expected `,` or `}`"),
+            (r#"{"a":nul}"#, "expected ident"),
+            (r#"{"a":x}"#, "expected value"),
+            (r#"{"a":"\x"}"#, "invalid escape"),
+            (r#"{"a":01}"#, "invalid number"),
+            (r#"{a:1}"#, "key must be a string"),
+            (r#"{"a":1,}"#, "trailing comma"),
+        ] {
+            assert_eq!(syntax_errors::of_serde_json(what), Some(what));
+            let error = Command::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(what), "{text}: {error}");
         }
     }
 

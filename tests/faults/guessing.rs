@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::storage::accounts::WRONG_PASSWORD;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, PATIENCE, TestServer, Way, came, delivered, said, wrote};
 use crate::tools::{expect_no_panics, quiet_server, take_the_machine, watch_for_panics};
+
+/// What both are told who have the wrong password and who have no account.
+const WRONG_PASSWORD: &str =
+    "no such name and password; register first, or leave the password empty";
 
 const GUESSERS: usize = 60;
 

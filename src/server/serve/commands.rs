@@ -6,13 +6,12 @@ use std::time::Duration;
 use super::super::inbox::{StudentMessage, Undelivered};
 use super::super::repeated_lines::RepeatableLine;
 use super::Handler;
-use crate::chat::moderation::{MUTED, SPEAKER};
-use crate::chat::room::{NAME_IN_USE, NOT_ONLINE};
+use crate::chat::moderation::SPEAKER;
 use crate::chat::{Event, Session};
-use crate::storage::accounts::{Account, WRONG_PASSWORD};
+use crate::storage::accounts::Account;
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
-use crate::texts::moderation as texts;
+use crate::texts::{moderation as texts, reasons, syntax_errors};
 use crate::transport::{CloseCause, CloseReason};
 use crate::wire::syntax_error;
 use crate::wire::{Command, Field, NameError, NameKey, ServerMessage, check_name, check_password};
@@ -23,11 +22,6 @@ const FIRST_FAILURE_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such wait.
 const LONGEST_FAILURE_PAUSE: Duration = Duration::from_secs(4);
 
-/// Why a message whose line would be longer than `--max-frame` is refused: the name that goes with it is added, and
-/// what ends a line for some readers is escaped.
-const TOO_LONG: &str =
-    "the message is too long to be passed on with your name in one line; send it in parts";
-
 /// What a client says to the room is passed on once this much has been gathered, at the latest, in bytes.
 const MAX_SAID: usize = 16 << 10;
 
@@ -37,7 +31,7 @@ impl Handler<'_> {
     /// Acts on one frame.
     pub(super) fn act_on(&mut self, frame: &str) -> Result<(), CloseCause> {
         let command = Command::parse(frame).map_err(|error| {
-            let words = format!("this is not JSON: {}", syntax_error::explain(frame, &error));
+            let words = syntax_errors::not_json(&syntax_error::explain(frame, &error));
             CloseCause::new(CloseReason::BadInput, words)
         })?;
         // What the user has said so far goes first, so that nothing overtakes it. A private message decides
@@ -52,8 +46,8 @@ impl Handler<'_> {
             Command::Private { friend, message } => self.say_to(&friend, &message),
             Command::Room { message } => self.say(&message),
             Command::HeartbeatAnswer => {}
-            Command::Unknown => self.notice("unknown Command; clients send 01 to 05"),
-            Command::Missing => self.notice("the message has no Command"),
+            Command::Unknown => self.notice(reasons::command_unknown()),
+            Command::Missing => self.notice(reasons::command_missing()),
         }
         Ok(())
     }
@@ -74,7 +68,7 @@ impl Handler<'_> {
         if self.login_failures >= self.shared.config.max_login_failures {
             return Err(CloseCause::new(
                 CloseReason::WrongPasswords,
-                "too many wrong passwords",
+                reasons::too_many_wrong_passwords(),
             ));
         }
         Ok(())
@@ -87,15 +81,15 @@ impl Handler<'_> {
         password: &'f Field<'_>,
     ) -> Result<(&'f str, Option<&'f str>), Cow<'static, str>> {
         if let Some(session) = &self.session {
-            return Err(format!("you are logged in already, as {}", session.name()).into());
+            return Err(reasons::logged_in_already(session.name()).into());
         }
-        let name = name.text().ok_or("Name is missing or not a string")?;
+        let name = name.text().ok_or_else(reasons::name_missing)?;
         check_name(name).map_err(|why| why.to_string())?;
         let password = match password {
             Field::Absent => None,
             Field::Text(text) if text.is_empty() => None,
             Field::Text(text) => Some(text.as_ref()),
-            Field::Other => return Err("Password is not a string".into()),
+            Field::Other => return Err(reasons::password_no_string().into()),
         };
         password.map_or(Ok(()), check_password)?;
         Ok((name, password))
@@ -110,7 +104,7 @@ impl Handler<'_> {
     ) -> Result<Option<Cow<'static, str>>, CloseCause> {
         match self.budget.take_login() {
             Ok(wait) => self.pause(wait)?,
-            Err(wait) => return Ok(Some(try_again("many logins come", wait))),
+            Err(wait) => return Ok(Some(try_again(reasons::many_logins, wait))),
         }
         let account = match password {
             None => None,
@@ -153,10 +147,10 @@ impl Handler<'_> {
     ) -> Result<Result<Account, Cow<'static, str>>, CloseCause> {
         if self.shared.sessions.read().contains_key(key) {
             // The room would refuse it, after a hash for nothing.
-            return Ok(Err(NAME_IN_USE.into()));
+            return Ok(Err(reasons::name_in_use().into()));
         }
         if let Err(wait) = self.budget.take_password() {
-            return Ok(Err(try_again("many wrong passwords came", wait)));
+            return Ok(Err(try_again(reasons::many_wrong_passwords, wait)));
         }
         let origin = self.connection.origin();
         let verified = self.shared.accounts.verify(key, password, origin);
@@ -169,7 +163,7 @@ impl Handler<'_> {
             self.budget.give_back_password();
         }
         Ok(match verified {
-            Ok(account) => account.ok_or(WRONG_PASSWORD.into()),
+            Ok(account) => account.ok_or_else(|| reasons::wrong_password().into()),
             Err(why) => Err(why.into()),
         })
     }
@@ -194,11 +188,9 @@ impl Handler<'_> {
         name: &Field<'_>,
         password: &Field<'_>,
     ) -> Result<(), Cow<'static, str>> {
-        let name = name.text().ok_or("Name is missing or not a string")?;
+        let name = name.text().ok_or_else(reasons::name_missing)?;
         check_name(name).map_err(|why| why.to_string())?;
-        let password = password
-            .text()
-            .ok_or("Password is missing or not a string")?;
+        let password = password.text().ok_or_else(reasons::password_missing)?;
         check_password(password)?;
         let limit = self.shared.config.max_registrations;
         if limit > 0 && self.registrations >= limit {
@@ -206,10 +198,10 @@ impl Handler<'_> {
             self.shared
                 .repeated_lines
                 .log(RepeatableLine::RegistrationRefused { connection });
-            return Err(format!("one connection can register {limit} names").into());
+            return Err(reasons::registrations_used_up(limit).into());
         }
         if let Err(wait) = self.budget.take_registration() {
-            return Err(try_again("many names were registered", wait));
+            return Err(try_again(reasons::many_registrations, wait));
         }
         let (number, origin) = (self.connection.number(), self.connection.origin());
         let registered = self
@@ -224,31 +216,32 @@ impl Handler<'_> {
     #[inline(never)]
     fn say_to(&mut self, friend: &Field<'_>, message: &Field<'_>) {
         let Some(shown) = friend.text() else {
-            return self.refuse_private("", "FriendName is missing or not a string");
+            return self.refuse_private("", reasons::friend_name_missing());
         };
         let Some(session) = &self.session else {
-            return self.refuse_private(shown, "log in before you write to somebody");
+            return self.refuse_private(shown, reasons::log_in_to_write());
         };
         match check_name(shown) {
             Ok(()) => {}
             Err(why @ NameError::Character { .. }) => {
-                return self.refuse_private(shown, &format!("{NOT_ONLINE}: {why}"));
+                let why = reasons::no_name(reasons::not_online(), &why.to_string());
+                return self.refuse_private(shown, &why);
             }
             Err(NameError::Reserved) if shown.eq_ignore_ascii_case(SPEAKER) => {
                 return self.say_to_teacher(session, shown, message);
             }
-            Err(_) => return self.refuse_private(shown, NOT_ONLINE),
+            Err(_) => return self.refuse_private(shown, reasons::not_online()),
         }
         let friend = NameKey::new(shown);
         let receipt = self.connection.open_receipt(&friend, shown);
         if session.is_muted() {
-            return receipt.resolve(Err(MUTED));
+            return receipt.resolve(Err(reasons::muted()));
         }
         if session.is_private_off() {
             return receipt.resolve(Err(texts::private_off()));
         }
         let Some(text) = message.text() else {
-            return receipt.resolve(Err("Message is missing or not a string"));
+            return receipt.resolve(Err(reasons::message_missing()));
         };
         let private = ServerMessage::Private {
             friend_name: session.name().into(),
@@ -256,7 +249,7 @@ impl Handler<'_> {
         };
         let line = private.to_line();
         if line.len() > self.shared.config.max_frame {
-            return receipt.resolve(Err(TOO_LONG));
+            return receipt.resolve(Err(reasons::message_too_long()));
         }
         self.connection.count_message();
         // The lock of the map is released before anything is sent.
@@ -286,10 +279,10 @@ impl Handler<'_> {
     fn say_to_teacher(&self, session: &Session, shown: &str, message: &Field<'_>) {
         let receipt = self.connection.open_receipt(&NameKey::new(shown), shown);
         if session.is_muted() {
-            return receipt.resolve(Err(MUTED));
+            return receipt.resolve(Err(reasons::muted()));
         }
         let Some(text) = message.text() else {
-            return receipt.resolve(Err("Message is missing or not a string"));
+            return receipt.resolve(Err(reasons::message_missing()));
         };
         let delivered = self.shared.inbox.deliver(StudentMessage {
             from: session.name().to_owned(),
@@ -300,7 +293,7 @@ impl Handler<'_> {
                 self.connection.count_message();
                 Ok(())
             }
-            Err(Undelivered::NobodyReads) => Err(NOT_ONLINE),
+            Err(Undelivered::NobodyReads) => Err(reasons::not_online()),
             Err(Undelivered::Full) => Err(texts::teacher_is_busy()),
         });
     }
@@ -310,7 +303,7 @@ impl Handler<'_> {
     fn refuse_private(&self, shown: &str, why: &str) {
         let mut line = ServerMessage::receipt(shown, Err(why)).to_line();
         if line.len() > self.shared.config.max_frame {
-            let why = format!("{why} (this FriendName is too long to be repeated)");
+            let why = reasons::friend_name_not_repeated(why);
             line = ServerMessage::receipt("", Err(&why)).to_line();
         }
         self.connection.push(&line.into(), 0, None);
@@ -321,13 +314,13 @@ impl Handler<'_> {
     #[inline(never)]
     fn say(&mut self, message: &Field<'_>) {
         let Some(session) = &self.session else {
-            return self.notice("log in before you speak");
+            return self.notice(reasons::log_in_to_speak());
         };
         if session.is_muted() {
-            return self.notice(MUTED);
+            return self.notice(reasons::muted());
         }
         let Some(text) = message.text() else {
-            return self.notice("Message is missing or not a string");
+            return self.notice(reasons::message_missing());
         };
         if let Some(pause) = session.slow() {
             let free = self.last_said.map_or(Duration::ZERO, |last| {
@@ -347,7 +340,7 @@ impl Handler<'_> {
         if self.said.len() - start > self.shared.config.max_frame {
             self.said.truncate(start);
             self.said.shrink_to_fit();
-            return self.notice(TOO_LONG);
+            return self.notice(reasons::message_too_long());
         }
         self.connection.count_message();
         if self.said.len() >= MAX_SAID {
@@ -373,11 +366,11 @@ fn in_words(time: Duration) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-/// Why something is refused that was done too often, with the time to wait.
-fn try_again(what: &str, wait: Duration) -> Cow<'static, str> {
+/// The reason for something that was done too often, with the time to wait.
+fn try_again(reason: fn(&str) -> String, wait: Duration) -> Cow<'static, str> {
     let time = match wait.as_secs() + 1 {
-        seconds @ ..120 => format!("{seconds} seconds"),
-        seconds => format!("{} minutes", seconds.div_ceil(60)),
+        seconds @ ..120 => reasons::seconds(seconds),
+        seconds => reasons::minutes(seconds.div_ceil(60)),
     };
-    format!("{what} from your address; try again in {time}").into()
+    reason(&time).into()
 }

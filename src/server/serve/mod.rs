@@ -14,6 +14,7 @@ use super::shared::Shared;
 use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
+use crate::texts::reasons;
 use crate::transport::connection_reader::ConnectionReader;
 use crate::transport::{CloseCause, CloseReason, Connection, Origin};
 use crate::wire::{FrameError, FrameReader, Framing, Lines};
@@ -169,10 +170,7 @@ impl<'a> Handler<'a> {
         match received.and_then(|()| self.reader.receive(frames.space())) {
             Ok(Some(0)) if frames.is_inside_frame() => Err(CloseCause::new(
                 CloseReason::ClosedByClient,
-                format!(
-                    "the connection was closed in the middle of a message; {}",
-                    frames.guess_at_missing()
-                ),
+                reasons::closed_inside_message(&frames.guess_at_missing()),
             )),
             Ok(Some(0)) => Err(CloseReason::ClosedByClient.into()),
             Ok(Some(count)) => {
@@ -218,11 +216,9 @@ impl<'a> Handler<'a> {
     #[inline(never)]
     fn tell_of_unfinished(&mut self, frames: &mut FrameReader) {
         self.unfinished = Unfinished::Told;
-        let heartbeat = humantime::format_duration(self.shared.config.heartbeat);
+        let heartbeat = humantime::format_duration(self.shared.config.heartbeat).to_string();
         let guess = frames.guess_at_missing();
-        self.notice(&format!(
-            "a message began {heartbeat} ago and has not ended; all that comes is taken for a part of it; {guess}"
-        ));
+        self.notice(&reasons::unfinished(&heartbeat, &guess));
     }
 
     /// Acts on every frame that is complete.
@@ -284,11 +280,9 @@ impl<'a> Handler<'a> {
     }
 
     fn login_timeout(&self) -> CloseCause {
-        let timeout = humantime::format_duration(self.shared.config.login_timeout);
-        CloseCause::new(
-            CloseReason::LoginTimeout,
-            format!("no login came within {timeout}"),
-        )
+        let timeout = humantime::format_duration(self.shared.config.login_timeout).to_string();
+        let words = reasons::no_login_in_time(&timeout);
+        CloseCause::new(CloseReason::LoginTimeout, words)
     }
 
     /// Tells a client why it is not served, in its own framing if it shows that soon.

@@ -3,6 +3,7 @@
 use super::Framing;
 use super::error::FrameError;
 use super::hint;
+use crate::texts::framing_errors;
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446, section 5.1).
 pub const TLS_HANDSHAKE: u8 = 22;
@@ -30,8 +31,6 @@ pub fn detect(bytes: &[u8]) -> Result<Option<(Framing, usize)>, FrameError> {
 /// Names the protocol or the mistake that most likely begins with `bytes`, for the log and for the author of the
 /// client.
 fn guess(bytes: &[u8]) -> FrameError {
-    const ONE_BYTE: &str =
-        "is the length sent as 1 byte, as BinaryWriter does in .NET? It must be 4, big-endian";
     const HTTP_METHODS: [&[u8]; 10] = [
         b"GET ",
         b"POST ",
@@ -52,23 +51,19 @@ fn guess(bytes: &[u8]) -> FrameError {
     }
     FrameError::UnknownStart(match bytes {
         [TLS_HANDSHAKE] | [TLS_HANDSHAKE, 3, ..] => return FrameError::TlsHello,
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is this text in UTF-16? It must be UTF-8",
-        [_, _, 0, 0, 0, 0, 0, 0, ..] => "is the length sent as 8 bytes, little-endian?",
-        [_, _, 0, 0, ..] => "is the length little-endian?",
-        [_, 0, b'{', ..] => "is the length sent as 2 bytes, little-endian?",
-        [_, b'{', ..] if hint::has_short_length(bytes) => ONE_BYTE,
-        [b'[', ..] => "a JSON array is not a message",
-        [b'"' | b'\'', ..] => "was the object encoded twice, or printed in quotes?",
-        [_, b'{', ..] | [0x01..=0x1f] => ONE_BYTE,
-        [b'0'..=b'9', ..] => "is the length written in digits? It must be 4 bytes, big-endian",
-        [0x80..=0xff, 0x01..=0x7f, b'{', ..] => {
-            "is the length sent in 7 bits a byte, as BinaryWriter does in .NET? It must be 4 bytes, big-endian"
-        }
-        [_, _, b'{', b'"' | b'}' | b' ' | b'\n', ..] => {
-            "is the length sent as 2 bytes, as writeUTF does in Java? It must be 4"
-        }
-        [first, ..] if first.is_ascii_graphic() => "this is text, but not a JSON object",
-        _ => "these bytes are neither",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => framing_errors::starts_in_utf_16(),
+        [_, _, 0, 0, 0, 0, 0, 0, ..] => framing_errors::length_of_8_bytes_little_endian(),
+        [_, _, 0, 0, ..] => framing_errors::length_little_endian(),
+        [_, 0, b'{', ..] => framing_errors::length_of_2_bytes_little_endian(),
+        [_, b'{', ..] if hint::has_short_length(bytes) => framing_errors::length_of_1_byte(),
+        [b'[', ..] => framing_errors::array(),
+        [b'"' | b'\'', ..] => framing_errors::encoded_twice(),
+        [_, b'{', ..] | [0x01..=0x1f] => framing_errors::length_of_1_byte(),
+        [b'0'..=b'9', ..] => framing_errors::length_in_digits(),
+        [0x80..=0xff, 0x01..=0x7f, b'{', ..] => framing_errors::length_of_7_bits_a_byte(),
+        [_, _, b'{', b'"' | b'}' | b' ' | b'\n', ..] => framing_errors::length_of_2_bytes(),
+        [first, ..] if first.is_ascii_graphic() => framing_errors::text_no_object(),
+        _ => framing_errors::neither(),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::Utf8Error;
 
+use crate::texts::framing_errors;
 use crate::wire::shown::Found;
 
 /// Why the bytes of a connection can't be cut into frames any further.
@@ -62,10 +63,8 @@ impl FrameError {
         let at = error.valid_up_to();
         let guess = match frame.get(at..) {
             // A surrogate by itself, and a zero in two bytes, as the modified UTF-8 of Java has them.
-            Some([0xed, 0xa0..=0xbf, ..] | [0xc0, 0x80, ..]) => {
-                "is it the modified UTF-8 of writeUTF in Java? getBytes gives plain UTF-8"
-            }
-            _ => "Chinese text may be in GBK or Big5; it must be encoded as UTF-8",
+            Some([0xed, 0xa0..=0xbf, ..] | [0xc0, 0x80, ..]) => framing_errors::java_utf_8(),
+            _ => framing_errors::gbk_or_big5(),
         };
         FrameError::NotUtf8 { at, guess }
     }
@@ -79,60 +78,38 @@ impl FrameError {
 
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        f.write_str(&match *self {
+            // These clients are told nothing, and the log is English.
             FrameError::TlsHello => {
-                f.write_str("this looks like a TLS handshake; TLS has a port of its own")
+                "this looks like a TLS handshake; TLS has a port of its own".to_owned()
             }
-            FrameError::Http => f.write_str("this looks like an HTTP request"),
-            FrameError::UnknownStart(guess) => {
-                write!(
-                    f,
-                    "a connection starts with a JSON object or with a 4-byte big-endian length; {guess}"
-                )
-            }
+            FrameError::Http => "this looks like an HTTP request".to_owned(),
+            FrameError::UnknownStart(guess) => framing_errors::unknown_start(guess),
             FrameError::NotAnObject {
                 found,
                 is_after_message,
                 guess,
             } => {
                 let place = match is_after_message {
-                    true => "after a message",
-                    false => "where a message begins",
+                    true => framing_errors::after_message(),
+                    false => framing_errors::at_start_of_message(),
                 };
-                write!(
-                    f,
-                    "{place} came {found}, but each message is a JSON object and begins with '{{'; {guess}"
-                )
+                framing_errors::not_an_object(place, &found.to_string(), guess)
             }
-            FrameError::TooLarge(limit) => write!(f, "the message is longer than {limit} bytes"),
-            FrameError::BadPrefix(guess) => write!(f, "bad length prefix: {guess}"),
-            FrameError::Utf16 => f.write_str(
-                "this is text in UTF-16 or UTF-32; it must be encoded as UTF-8 (in Qt toUtf8, in .NET Encoding.UTF8, in \
-                 Java getBytes with UTF_8)",
-            ),
-            FrameError::NotUtf8 { at, guess } => {
-                write!(f, "the message is not UTF-8 at its byte {}; {guess}", at + 1)
+            FrameError::TooLarge(limit) => framing_errors::too_large(limit),
+            FrameError::BadPrefix(guess) => framing_errors::bad_prefix(guess),
+            FrameError::Utf16 => framing_errors::utf_16().to_owned(),
+            FrameError::NotUtf8 { at, guess } => framing_errors::not_utf_8(at + 1, guess),
+            FrameError::TooDeep(limit) => framing_errors::too_deep(limit),
+            FrameError::RawControlCharacter(b'\n' | b'\r') => {
+                framing_errors::line_ends_in_string().to_owned()
             }
-            FrameError::TooDeep(limit) => {
-                write!(f, "the message is nested deeper than {limit} levels")
+            FrameError::RawControlCharacter(byte) => {
+                framing_errors::control_character_in_string(byte)
             }
-            FrameError::RawControlCharacter(b'\n' | b'\r') => f.write_str(
-                "a line ends inside a string; a newline in a text is written as \\n; or is a closing quote missing?",
-            ),
-            FrameError::RawControlCharacter(byte) => write!(
-                f,
-                "a control character in a string must be escaped, the byte 0x{byte:02x} as \\u{byte:04x}"
-            ),
-            FrameError::BadEscape => {
-                f.write_str("a \\u escape in a string is malformed or is half of a pair")
-            }
-            FrameError::NotOneObject(guess) => {
-                write!(
-                    f,
-                    "a length-prefixed frame holds exactly one JSON object; {guess}"
-                )
-            }
-        }
+            FrameError::BadEscape => framing_errors::bad_escape().to_owned(),
+            FrameError::NotOneObject(guess) => framing_errors::not_one_object(guess),
+        })
     }
 }
 

@@ -1,39 +1,30 @@
 //! Guesses at the mistake behind bytes that are no frame, in words for the author of the client.
 
+use crate::texts::{framing_errors, syntax_errors};
 use crate::wire::scanner::{Scanner, is_white_space};
 
 /// The mistake that a connection without lengths shows by `rest`, which stands where a message should begin. `has_length`
 /// says that the message before stood behind a byte that was its length.
 pub(super) fn of_stray(rest: &[u8], has_length: bool) -> &'static str {
-    const SHORT_LENGTH: &str = "is a length of 1 byte (or of 7 bits a byte) sent before each message? A length has 4 bytes, \
-                                big-endian; one of 9, 10, 13 or 32 alone passes for white space";
     if has_length || has_short_length(rest) {
-        return SHORT_LENGTH;
+        return framing_errors::length_of_1_byte_or_7_bits();
     }
     match rest {
-        [0xef, 0xbb, 0xbf, ..] => {
-            "a byte-order mark may stand only at the very start of a connection"
-        }
-        _ if is_utf_16(rest) => "is this UTF-16? Text must be UTF-8",
-        [0, 0, high, low, ..] if (*high, *low) != (0, 0) => {
-            "is it a length? The first byte of a connection decides whether lengths come, and this one has none"
-        }
-        [0, 0, ..] => "is a whole buffer sent, where only its used part is the message?",
-        [0, ..] => "is the zero byte sent that ends a string in C?",
-        [_, 0, 0, ..] | [_, 0, b'{', ..] | [0x01..=0x1f, ..] => {
-            "is it a length? The first byte of a connection decides whether lengths come, and this one has none"
-        }
-        [b'}' | b']', ..] => "is there one brace too many?",
-        [b',' | b';', ..] => "only white space may stand between messages",
-        [b'[', ..] => "a list is no message; send its objects one by one",
-        [b'/' | b'#', ..] => "JSON has no comments",
-        [b'"' | b'\'', ..] => {
-            "is an object sent as a string, or a quote inside a text not written as \\\"?"
-        }
-        [b'\\', ..] => "is a backslash and a letter sent in place of a newline?",
-        [b'0'..=b'9', ..] => "is a length written in digits? It must be 4 bytes, big-endian",
-        [first, ..] if !first.is_ascii() => "only white space may stand between messages",
-        _ => "is this the rest of a text whose object was closed too early?",
+        [0xef, 0xbb, 0xbf, ..] => framing_errors::late_byte_order_mark(),
+        _ if is_utf_16(rest) => framing_errors::stray_utf_16(),
+        [0, 0, high, low, ..] if (*high, *low) != (0, 0) => framing_errors::stray_length(),
+        [0, 0, ..] => framing_errors::whole_buffer(),
+        [0, ..] => framing_errors::zero_byte_sent(),
+        [_, 0, 0, ..] | [_, 0, b'{', ..] | [0x01..=0x1f, ..] => framing_errors::stray_length(),
+        [b'}' | b']', ..] => syntax_errors::extra_brace(),
+        [b',' | b';', ..] => framing_errors::only_white_space_between(),
+        [b'[', ..] => framing_errors::list(),
+        [b'/' | b'#', ..] => syntax_errors::comment(),
+        [b'"' | b'\'', ..] => framing_errors::sent_as_string_or_quote(),
+        [b'\\', ..] => framing_errors::backslash_for_newline(),
+        [b'0'..=b'9', ..] => framing_errors::stray_length_in_digits(),
+        [first, ..] if !first.is_ascii() => framing_errors::only_white_space_between(),
+        _ => framing_errors::rest_of_text(),
     }
 }
 
@@ -72,65 +63,52 @@ pub(super) fn of_length(prefix: &[u8; 4], limit: usize) -> Option<&'static str> 
     let may_begin_text = |byte: u8| is_white_space(byte) || byte.is_ascii_graphic();
     let swapped = u32::from_le_bytes(*prefix) as usize;
     Some(match prefix {
-        [0, 0, 0, 0] => "the length is 0; is it sent as 8 bytes?",
+        [0, 0, 0, 0] => framing_errors::zero_length(),
         [0, _, b'{', b'"' | b'}' | b' ' | b'\t' | b'\r' | b'\n'] => {
-            "is it sent as 2 bytes, as writeUTF does in Java? It must be 4"
+            framing_errors::prefix_of_2_bytes()
         }
         [0, b'{', b'"' | b'}' | b' ' | b'\t' | b'\r' | b'\n', _] => {
-            "is there a single zero byte before the object? A length has 4 bytes, and need not come at all"
+            framing_errors::zero_byte_before_object()
         }
         [0, first, 0, second] if may_begin_text(*first) && may_begin_text(*second) => {
-            "is this text in UTF-16? It must be UTF-8, and may stand without a length"
+            framing_errors::length_is_utf_16()
         }
-        [b'\r' | b'\n', ..] => {
-            "is there a newline behind a message that its length does not count?"
-        }
-        _ if (1..=limit).contains(&swapped) => "the length is out of bounds; is it little-endian?",
+        [b'\r' | b'\n', ..] => framing_errors::newline_not_counted(),
+        _ if (1..=limit).contains(&swapped) => framing_errors::length_out_of_bounds_little_endian(),
         [0, ..] => return None,
-        [b'{', ..] => {
-            "a message came without a length, or the length of the one before was too small: it counts bytes, not \
-             characters"
-        }
-        [0xff, 0xff, 0xff, 0xff] => "this is what a QDataStream writes for a null string",
-        _ => {
-            "the length is out of bounds; was the one before too small? It counts bytes, not characters"
-        }
+        [b'{', ..] => framing_errors::no_length(),
+        [0xff, 0xff, 0xff, 0xff] => framing_errors::null_string_of_qt(),
+        _ => framing_errors::length_out_of_bounds(),
     })
 }
 
 /// The mistake that `body` shows, which stands behind a length, is that long, and does not begin with `{`.
 pub(super) fn of_body_start(body: &[u8]) -> &'static str {
     match body {
-        [0xef, 0xbb, 0xbf, ..] => "no byte-order mark may stand behind a length",
-        [b'[', ..] => "a list is no message; send its objects one by one",
-        [b'"' | b'\'', ..] => "is an object sent as a string?",
-        [0, ..] => "are there two lengths, or is the length sent as 8 bytes?",
-        _ if has_short_length(body) => "are there two lengths?",
-        _ => "is the length before it right?",
+        [0xef, 0xbb, 0xbf, ..] => framing_errors::byte_order_mark_behind_length(),
+        [b'[', ..] => framing_errors::list(),
+        [b'"' | b'\'', ..] => framing_errors::sent_as_string(),
+        [0, ..] => framing_errors::two_lengths_or_8_bytes(),
+        _ if has_short_length(body) => framing_errors::two_lengths(),
+        _ => framing_errors::length_wrong(),
     }
 }
 
 /// The mistake behind a length-prefixed frame that ends before its object does.
 pub(super) fn of_short_body(body: &[u8]) -> &'static str {
     match body.is_ascii() {
-        true => {
-            "the length says that the frame ends before its object does; is the length too small, or a brace missing?"
-        }
-        false => {
-            "the length says that the frame ends before its object does; a length counts bytes, not characters"
-        }
+        true => framing_errors::length_too_small_or_brace_missing(),
+        false => framing_errors::length_counts_characters(),
     }
 }
 
 /// The mistake behind what stands in a length-prefixed frame behind its object.
 pub(super) fn of_tail(tail: &[u8]) -> &'static str {
     match tail {
-        [0, rest @ ..] if rest.iter().all(|byte| *byte == 0) => {
-            "does the length count the zero byte that ends a string in C?"
-        }
-        [b'{', ..] => "each has a length of its own",
-        [0, ..] => "is the length of the frame too large?",
-        _ => "is the length too large, or a brace written twice?",
+        [0, rest @ ..] if rest.iter().all(|byte| *byte == 0) => framing_errors::zero_byte_counted(),
+        [b'{', ..] => framing_errors::length_for_each(),
+        [0, ..] => framing_errors::length_too_large(),
+        _ => framing_errors::length_too_large_or_brace_twice(),
     }
 }
 

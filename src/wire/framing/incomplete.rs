@@ -3,15 +3,13 @@
 use serde::de::IgnoredAny;
 
 use super::error::FrameError;
+use crate::texts::{framing_errors, syntax_errors};
 use crate::wire::scanner::Scanner;
 use crate::wire::syntax_error;
 
 /// Why the byte-order mark that `bytes` begin does not end.
 pub(super) fn in_mark(bytes: &[u8]) -> String {
-    format!(
-        "only {} of the 3 bytes of a byte-order mark have come",
-        bytes.len()
-    )
+    framing_errors::part_of_mark(bytes.len())
 }
 
 /// Why the object that begins `text` does not end. `is_in_string` says that `text` ends inside a string.
@@ -23,36 +21,25 @@ pub(super) fn in_stream(text: &[u8], is_in_string: bool) -> String {
     let whole = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     match serde_json::from_str::<IgnoredAny>(whole) {
         Err(error) if !error.is_eof() => syntax_error::explain(whole, &error),
-        _ if is_in_string => {
-            "a string in it is open; is its closing quote missing, or is a quote inside it not written as \\\"?".to_owned()
-        }
-        _ => "is a closing brace missing?".to_owned(),
+        _ if is_in_string => syntax_errors::string_is_open().to_owned(),
+        _ => syntax_errors::brace_missing().to_owned(),
     }
 }
 
 /// Why the frame whose length `bytes` begin with does not end.
 pub(super) fn behind_prefix(bytes: &[u8]) -> String {
     let Some((prefix, body)) = bytes.split_first_chunk() else {
-        return format!(
-            "only {} of the 4 bytes of its length have come",
-            bytes.len()
-        );
+        return framing_errors::part_of_length(bytes.len());
     };
     let length = u32::from_be_bytes(*prefix);
-    let came = format!(
-        "its length says {length} bytes, and {} have come",
-        body.len()
-    );
+    let came = framing_errors::part_of_body(length, body.len());
     if u32::from_le_bytes(*prefix) as usize == body.len() {
-        return came + "; is the length little-endian?";
+        return framing_errors::part_of_body_little_endian(&came);
     }
     let mut scanner = Scanner::default();
     let is_complete = body.starts_with(b"{") && scanner.advance(body).unwrap_or(false);
     match is_complete {
-        true => format!(
-            "{came}; the object in them ends after {}",
-            scanner.position()
-        ),
+        true => framing_errors::object_ends(&came, scanner.position()),
         false => came,
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::decoder::{Cut, Decoder};
 use super::error::FrameError;
 use super::hint;
+use crate::texts::framing_errors;
 use crate::wire::scanner::{Scanner, is_white_space};
 use crate::wire::shown::Found;
 
@@ -58,7 +59,7 @@ fn length_of(prefix: &[u8; PREFIX], limit: usize) -> Result<usize, FrameError> {
 fn find_object(body: &[u8]) -> Result<Range<usize>, FrameError> {
     let is_not_blank = |byte: &u8| !is_white_space(*byte);
     let Some(start) = body.iter().position(is_not_blank) else {
-        return Err(FrameError::NotOneObject("there is only white space"));
+        return Err(FrameError::NotOneObject(framing_errors::only_white_space()));
     };
     let end = body
         .iter()
