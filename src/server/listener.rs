@@ -185,6 +185,7 @@ fn admit(
         },
     };
     if let Some(rejection) = rejection {
+        shared.refusals.add("", peer, &rejection.to_string());
         shared
             .repeated_lines
             .log(RepeatableLine::Refused { peer, rejection });

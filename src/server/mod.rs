@@ -15,6 +15,7 @@ mod listener;
 pub mod logging;
 pub mod moderator;
 mod permits;
+mod refusals;
 mod rejection;
 mod repeated_lines;
 mod report;
@@ -48,6 +49,7 @@ pub use error::StartError;
 pub use handle::Handle;
 pub use inbox::StudentMessage;
 pub use moderator::{Moderator, Refusal};
+pub use refusals::RefusedLogin;
 
 /// A server that listens, and serves once it is [run](Server::run).
 #[derive(Debug)]

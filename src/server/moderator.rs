@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 
 use super::inbox::StudentMessage;
+use super::refusals::RefusedLogin;
 use super::shared::Shared;
 use super::stats::Stats;
 use crate::chat::moderation::{ModeratorAction, MutedName, Rule, RuleChange, SPEAKER, Target};
@@ -150,8 +151,14 @@ impl Moderator {
     }
 
     fn set_rule(&self, rule: Rule, is_on: bool) -> Result<RuleChange, Refusal> {
-        self.shared()?
-            .ask(|reply| ModeratorAction::SetRule { rule, is_on, reply })
+        let words = in_words(&rule, is_on);
+        let change = self
+            .shared()?
+            .ask(|reply| ModeratorAction::SetRule { rule, is_on, reply })?;
+        if change.has_changed {
+            log::info!("{words}");
+        }
+        Ok(change)
     }
 
     /// Removes an account, so that its name can be registered anew. It is gone from the disk when this returns. Who
@@ -276,6 +283,11 @@ impl Moderator {
         Ok(self.shared()?.bans.list())
     }
 
+    /// Who could not get in lately, the oldest first. The reasons are in the language of the process.
+    pub fn refused_logins(&self) -> Result<Vec<RefusedLogin>, Refusal> {
+        Ok(self.shared()?.refusals.list())
+    }
+
     /// What has happened since the start.
     pub fn stats(&self) -> Result<Stats, Refusal> {
         Ok(self.shared()?.stats())
@@ -383,6 +395,26 @@ pub(crate) fn listed(names: &[String]) -> String {
         [] => "nobody".to_owned(),
         [only] => only.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// What the log says of a rule that has changed.
+fn in_words(rule: &Rule, is_on: bool) -> String {
+    match (rule, is_on) {
+        (Rule::Muted(name, None), true) => format!("{name} was muted"),
+        (Rule::Muted(name, Some(until)), true) => format!("{name} was muted until {until}"),
+        (Rule::Muted(name, _), false) => format!("{name} is no longer muted"),
+        (Rule::AllMuted, true) => "everybody was muted".to_owned(),
+        (Rule::AllMuted, false) => "everybody may write again".to_owned(),
+        (Rule::Locked, true) => "the server was locked".to_owned(),
+        (Rule::Locked, false) => "the server was unlocked".to_owned(),
+        (Rule::Slow(time), true) => {
+            let time = humantime::format_duration(*time);
+            format!("each user may say one thing in {time}")
+        }
+        (Rule::Slow(_), false) => "users may write as often as before".to_owned(),
+        (Rule::PrivateOff, true) => "private messages were switched off".to_owned(),
+        (Rule::PrivateOff, false) => "private messages were switched on".to_owned(),
     }
 }
 

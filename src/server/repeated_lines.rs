@@ -39,6 +39,12 @@ pub(crate) enum RepeatableLine {
         connection: ConnectionLabel,
         cause: CloseCause,
     },
+    /// A login was refused.
+    LoginRefused {
+        connection: ConnectionLabel,
+        name: String,
+        why: String,
+    },
     /// A client has registered as many names as one connection may, and asks for another.
     RegistrationRefused { connection: ConnectionLabel },
 }
@@ -49,6 +55,7 @@ enum Kind {
     Refused(Rejection),
     LeftUnserved,
     Left(CloseReason),
+    LoginRefused,
     RegistrationRefused,
 }
 
@@ -58,6 +65,7 @@ impl RepeatableLine {
             RepeatableLine::Refused { rejection, .. } => Kind::Refused(*rejection),
             RepeatableLine::LeftUnserved { .. } => Kind::LeftUnserved,
             RepeatableLine::Left { cause, .. } => Kind::Left(cause.reason),
+            RepeatableLine::LoginRefused { .. } => Kind::LoginRefused,
             RepeatableLine::RegistrationRefused { .. } => Kind::RegistrationRefused,
         }
     }
@@ -69,6 +77,7 @@ impl RepeatableLine {
                 peer.ip()
             }
             RepeatableLine::Left { connection, .. }
+            | RepeatableLine::LoginRefused { connection, .. }
             | RepeatableLine::RegistrationRefused { connection } => connection.peer.ip(),
         }
     }
@@ -78,7 +87,9 @@ impl RepeatableLine {
             RepeatableLine::Refused { .. } | RepeatableLine::RegistrationRefused { .. } => {
                 Level::Warn
             }
-            RepeatableLine::LeftUnserved { .. } | RepeatableLine::Left { .. } => Level::Info,
+            RepeatableLine::LeftUnserved { .. }
+            | RepeatableLine::Left { .. }
+            | RepeatableLine::LoginRefused { .. } => Level::Info,
         }
     }
 }
@@ -98,6 +109,11 @@ impl fmt::Display for RepeatableLine {
                     "a client that was not logged in left ({cause}; {connection})"
                 )
             }
+            RepeatableLine::LoginRefused {
+                connection,
+                name,
+                why,
+            } => write!(f, "refused the login of {name:?}: {why} ({connection})"),
             RepeatableLine::RegistrationRefused { connection } => {
                 write!(f, "refused another registration ({connection})")
             }

@@ -7,6 +7,7 @@ use super::config::Config;
 use super::connection_registry::ConnectionRegistry;
 use super::inbox::Inbox;
 use super::permits::Permits;
+use super::refusals::Refusals;
 use super::repeated_lines::RepeatedLines;
 use super::stats::Stats;
 use crate::chat::fan_out::{FanOutThread, event_queue};
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(super) permits: Arc<Permits>,
     pub(super) budgets: Budgets,
     pub(super) inbox: Inbox,
+    pub(super) refusals: Refusals,
     /// Written by the report thread too.
     pub(super) repeated_lines: Arc<RepeatedLines>,
     /// Set once, when the server stops: from then on no command of a client is carried out.
@@ -68,6 +70,7 @@ impl Shared {
             permits: Arc::new(Permits::new(config.max_connections, config.max_per_address)),
             budgets: Budgets::new(),
             inbox: Inbox::default(),
+            refusals: Refusals::default(),
             repeated_lines: Arc::new(RepeatedLines::new()),
             is_stopping: AtomicBool::new(false),
             config,

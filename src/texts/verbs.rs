@@ -23,6 +23,10 @@ texts! {
         en: "Users can write to each other again.",
         zh: "用户又可以互相私聊了。",
     }
+    nobody_refused {
+        en: "Nobody was refused lately.",
+        zh: "最近没有人被拒绝。",
+    }
     was_so_already {
         en: "It was so already.",
         zh: "本来就是这样。",

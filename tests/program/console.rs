@@ -151,6 +151,67 @@ fn each_command_does_what_it_says() {
 }
 
 #[test]
+fn what_the_teacher_asks_and_rules_is_answered_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Chatd::start(with_console(folder.path()));
+    expect_answer(&mut server, "who refused", "Nobody was refused lately.");
+    let mut anna = server.guest("Anna");
+    let mut other = server.connect_as(Way::Plain);
+    other.send(&json!({"Command": "01", "Name": "anna"}));
+    other.expect_command("11");
+    let clock = jiff::Zoned::now().strftime("%H:").to_string();
+    let line = expect_answer(&mut server, "who refused", &clock);
+    for words in ["anna", "127.0.0.1", "in use"] {
+        assert!(line.contains(words), "no {words} in {line}");
+    }
+    for (line, answer) in [
+        ("tell ANNA come here", "Said to Anna."),
+        (
+            "tell Annna come here",
+            "No user named Annna is online. Did you mean Anna?",
+        ),
+        (
+            "kick Ana",
+            "Ana is no name: a name is 4 to 64 characters long. Did you mean Anna?",
+        ),
+        ("slow 10s", "Each user may say one thing to the room in 10s"),
+        ("slow 10s", "It was so already."),
+        ("private off", "Users can write to the room and to admin"),
+        (
+            "mute anna 5m",
+            "Anna is muted for 5m; unmute Anna ends it earlier.",
+        ),
+        ("who", "Muted by name: Anna (until "),
+        ("who", "Each user may say one thing to the room in 10s"),
+        ("who", "Users can write to the room and to admin"),
+        ("unmute Anna", "Anna may write again."),
+        ("slow off", "Everybody may write as often as before."),
+        ("private on", "Users can write to each other again."),
+        ("ban Bobby 2h", "Bobby is banned until "),
+        ("bans", "Bobby  since "),
+        (
+            "unban all",
+            "Nobody is banned any more; 1 bans were lifted.",
+        ),
+        ("bans", "Nobody is banned."),
+        ("info", "The certificate's SHA-256 fingerprint"),
+    ] {
+        expect_answer(&mut server, line, answer);
+    }
+    anna.expect(json!({"Command": "13", "FriendName": "admin", "Message": "come here"}));
+    let log = quit(server);
+    for words in [
+        "refused the login of \"anna\"",
+        "Anna was muted until ",
+        "each user may say one thing in 10s",
+        "private messages were switched off",
+        "all bans were lifted",
+    ] {
+        assert!(log.contains(words), "no {words} in {log}");
+    }
+}
+
+#[test]
 fn a_mistyped_command_explains_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Chatd::start(with_console(folder.path()));
@@ -185,7 +246,8 @@ fn a_mistyped_command_explains_itself() {
             "unmute all",
             "Everybody was not muted, but these are muted by name: Annna.",
         ),
-        ("who is there", "Who stands alone"),
+        ("who is there", "This is what it takes: who [refused]"),
+        ("stats please", "Stats stands alone"),
     ] {
         expect_answer(&mut server, line, answer);
     }

@@ -120,9 +120,14 @@ fn those_who_never_log_in_are_logged_by_their_address() {
         let address = address_of(&client);
         client.send_bytes(bytes);
         while client.next_frame().is_some() {}
-        let line = server.log_line(&address);
+        let is_end = |line: &str| line.contains(&address) && line.contains(" left ");
+        let line = server.process.err.line_where("its end", is_end);
         assert!(line.contains(reason), "no {reason} in {line}");
         assert!(!line.contains("Anna"), "nobody is logged in: {line}");
+    }
+    let line = server.log_line("refused the login");
+    for word in ["Anna", "no such name and password", "127.0.0.1:"] {
+        assert!(line.contains(word), "no {word} in {line}");
     }
 
     server.stop();

@@ -233,3 +233,41 @@ fn a_mute_and_a_ban_with_an_end_are_over_then() {
     assert_eq!(moderator.unban_all().unwrap().0, 2);
     server.guest("Carol").log_out();
 }
+
+#[test]
+fn who_could_not_get_in_is_remembered_with_name_address_and_reason() {
+    let server = TestServer::calm_with(|config| config.max_connections = 2);
+    let moderator = server.handle.moderator();
+    assert!(moderator.refused_logins().unwrap().is_empty());
+    let _anna = server.guest("Anna");
+    let mut client = server.connect();
+    let long = "x".repeat(500);
+    for (login, words) in [
+        (json!({"Command": "01", "Name": "ANNA"}), "in use"),
+        (json!({"Command": "01", "Name": "ANNA"}), "in use"),
+        (json!({"Command": "01", "Name": "Bo\u{1b}bby"}), "letters"),
+        (json!({"Command": "01", "Name": long}), "64"),
+        (
+            json!({"Command": "01", "Name": "Carol", "Password": "wrong"}),
+            "password",
+        ),
+        (json!({"Command": "01"}), "missing"),
+    ] {
+        client.send(&login);
+        let answer = client.expect_command("11");
+        let why = answer["Message"].as_str().unwrap().to_owned();
+        assert!(why.contains(words), "{why}");
+        let last = moderator.refused_logins().unwrap().pop().unwrap();
+        assert_eq!(last.why, why);
+        assert!(last.address.ip().is_loopback());
+        let name = login["Name"].as_str().unwrap_or_default();
+        assert!(name.starts_with(&last.name) && last.name.len() <= 64);
+    }
+    client.log_in("Bobby");
+    let mut third = server.connect();
+    let why = third.expect_notice();
+    let refused = moderator.refused_logins().unwrap();
+    let counts: Vec<u64> = refused.iter().map(|one| one.count).collect();
+    assert_eq!(counts, [2, 1, 1, 1, 1, 1]);
+    assert_eq!(refused.last().map(|one| &one.why), Some(&why));
+}

@@ -11,6 +11,7 @@ use crate::wire::check_name;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ConsoleCommand {
     Who,
+    WhoRefused,
     Say(String),
     Tell(String, String),
     Mute(Whom, Option<Duration>),
@@ -46,7 +47,11 @@ const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Each verb, what stands behind it, and what it does.
 pub(super) const VERBS: [(&str, &str, &str); 18] = [
-    ("who", "", "who is online"),
+    (
+        "who",
+        "[refused]",
+        "who is online; or who could not get in lately, and why",
+    ),
     ("say", "TEXT", "say something to everybody, as admin"),
     (
         "tell",
@@ -105,8 +110,26 @@ const SYNONYMS: [(&str, &str); 11] = [
     ("users", "who"),
 ];
 
-/// Understands a line. `None` says that it is empty; an error is a sentence.
-pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, String> {
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    /// A sentence for the teacher, without a capital letter.
+    pub(super) sentence: String,
+    /// What stands where a name should, if that is it.
+    pub(super) no_name: Option<String>,
+}
+
+impl From<String> for Mistake {
+    fn from(sentence: String) -> Mistake {
+        Mistake {
+            sentence,
+            no_name: None,
+        }
+    }
+}
+
+/// Understands a line. `None` says that it is empty.
+pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, Mistake> {
     let line = line.trim();
     let (verb, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim_start();
@@ -115,35 +138,41 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, String> {
     }
     let verb = verb.to_ascii_lowercase();
     let Some((_, usage, _)) = VERBS.iter().find(|(known, ..)| *known == verb) else {
-        return Err(unknown(&verb));
+        return Err(unknown(&verb).into());
     };
     let mut words = rest.split_whitespace();
     let first = words.next();
     let has_more = words.next().is_some();
     if usage.is_empty() && first.is_some() {
-        return Err(format!("{verb} stands alone, with nothing behind it"));
+        return Err(format!("{verb} stands alone, with nothing behind it").into());
     }
     let takes_one = matches!(
         *usage,
         "NAME" | "NAME|all" | "NAME|ADDRESS|all" | "TIME|off" | "off|on"
     );
     let first = match first {
-        None if !usage.is_empty() => return Err(format!("this is what it takes: {verb} {usage}")),
+        None if !usage.is_empty() && !usage.starts_with('[') => {
+            return Err(format!("this is what it takes: {verb} {usage}").into());
+        }
         Some(_) if takes_one && has_more => {
-            return Err(format!("one at a time, please: {verb} {usage}"));
+            return Err(format!("one at a time, please: {verb} {usage}").into());
         }
         word => word.unwrap_or_default(),
     };
     Ok(Some(match verb.as_str() {
-        "who" => ConsoleCommand::Who,
+        "who" if rest.is_empty() => ConsoleCommand::Who,
+        "who" if rest.eq_ignore_ascii_case("refused") => ConsoleCommand::WhoRefused,
+        "who" => return Err(format!("this is what it takes: {verb} {usage}").into()),
         "say" => ConsoleCommand::Say(rest.to_owned()),
         "tell" => match rest.split_once(char::is_whitespace) {
             Some((_, text)) => ConsoleCommand::Tell(name(first)?, text.trim_start().to_owned()),
-            None => return Err(format!("this is what it takes: {verb} {usage}")),
+            None => return Err(format!("this is what it takes: {verb} {usage}").into()),
         },
         "mute" => match (whom(first)?, time(rest)?) {
             (Whom::All, Some(_)) => {
-                return Err("mute all takes no time; unmute all ends it".to_owned());
+                return Err("mute all takes no time; unmute all ends it"
+                    .to_owned()
+                    .into());
             }
             (whom, time) => ConsoleCommand::Mute(whom, time),
         },
@@ -151,7 +180,7 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, String> {
         "slow" => ConsoleCommand::Slow(Some(parse_time(first)?)),
         "private" if first.eq_ignore_ascii_case("off") => ConsoleCommand::Private(false),
         "private" if first.eq_ignore_ascii_case("on") => ConsoleCommand::Private(true),
-        "private" => return Err(format!("this is what it takes: {verb} {usage}")),
+        "private" => return Err(format!("this is what it takes: {verb} {usage}").into()),
         "unmute" => ConsoleCommand::Unmute(whom(first)?),
         "lock" => ConsoleCommand::Lock,
         "unlock" => ConsoleCommand::Unlock,
@@ -205,21 +234,24 @@ fn parse_time(word: &str) -> Result<Duration, String> {
     }
 }
 
-fn name(word: &str) -> Result<String, String> {
+fn name(word: &str) -> Result<String, Mistake> {
     match check_name(word) {
         Ok(()) => Ok(word.to_owned()),
-        Err(why) => Err(format!("{} is no name: {why}", Printable(word))),
+        Err(why) => Err(Mistake {
+            sentence: format!("{} is no name: {why}", Printable(word)),
+            no_name: Some(word.to_owned()),
+        }),
     }
 }
 
-fn whom(word: &str) -> Result<Whom, String> {
+fn whom(word: &str) -> Result<Whom, Mistake> {
     match word.eq_ignore_ascii_case("all") {
         true => Ok(Whom::All),
         false => name(word).map(Whom::Name),
     }
 }
 
-fn name_or_address(word: &str) -> Result<Banned, String> {
+fn name_or_address(word: &str) -> Result<Banned, Mistake> {
     if let Ok(address) = word.parse::<IpAddr>() {
         return Ok(Banned::Address(address.to_canonical()));
     }
@@ -227,7 +259,8 @@ fn name_or_address(word: &str) -> Result<Banned, String> {
         let shown = Printable(word);
         return Err(format!(
             "{shown} is no address; one looks like 192.168.1.7 or fd00::7, without a port"
-        ));
+        )
+        .into());
     }
     name(word).map(Banned::Name)
 }
@@ -296,6 +329,7 @@ mod tests {
             (" \t\r\n", None),
             ("who", Some(ConsoleCommand::Who)),
             ("  WHO \r\n", Some(ConsoleCommand::Who)),
+            ("who Refused", Some(ConsoleCommand::WhoRefused)),
             (
                 "say  hello,  you \n",
                 Some(ConsoleCommand::Say("hello,  you".to_owned())),
@@ -373,7 +407,8 @@ mod tests {
             ("exit", "did you mean quit?"),
             ("hello everybody", "say TEXT"),
             ("\u{1b}[2J", "there is no \\u{1b}[2j"),
-            ("who Anna", "stands alone"),
+            ("who Anna", "who [refused]"),
+            ("stats Anna", "stands alone"),
             ("kick", "kick NAME [why]"),
             ("say", "say TEXT"),
             ("say  ", "say TEXT"),
@@ -393,7 +428,7 @@ mod tests {
             ("ban 192.168.1.7:5004", "without a port"),
             ("forget \u{202e}", "\\u{202e} is no name"),
         ] {
-            let told = parse(line).expect_err(line);
+            let told = parse(line).expect_err(line).sentence;
             assert!(told.contains(words), "{line:?}: {told}");
         }
     }
@@ -404,6 +439,7 @@ mod tests {
             let line = match usage {
                 "" => verb.to_owned(),
                 "NAME TEXT" => format!("{verb} Anna hello"),
+                "[refused]" => format!("{verb} refused"),
                 "TIME|off" | "off|on" => format!("{verb} off"),
                 _ => format!("{verb} Anna"),
             };

@@ -15,10 +15,11 @@ use super::addresses::own_addresses;
 use super::banner;
 use super::handle::Handle;
 use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
+use super::refusals::RefusedLogin;
 use crate::chat::moderation::{MutedName, RuleChange};
 use crate::printable::Printable;
 use crate::storage::bans::{Ban, Banned};
-use crate::texts::verbs as texts;
+use crate::texts::{verbs as texts, width};
 
 /// What the console says first.
 const WELCOME: &str = "Type help and Enter to see what you can do here.";
@@ -95,7 +96,13 @@ impl<W: Write> Console<'_, W> {
                 let outcome = self.obey(command);
                 self.tell_outcome(outcome);
             }
-            Err(why) => self.tell(&capitalised(&why)),
+            Err(mistake) => {
+                let mut text = capitalised(&mistake.sentence);
+                if let Some(near) = mistake.no_name.and_then(|name| self.near(&name)) {
+                    text = format!("{text}. {near}");
+                }
+                self.tell(&text);
+            }
         }
         true
     }
@@ -112,6 +119,7 @@ impl<W: Write> Console<'_, W> {
         let moderator = self.moderator;
         Ok(match command {
             ConsoleCommand::Who => self.who(&moderator.room()?),
+            ConsoleCommand::WhoRefused => self.refused(&moderator.refused_logins()?),
             ConsoleCommand::Say(text) => {
                 moderator.say(&text)?;
                 "Said to everybody.".to_owned()
@@ -221,12 +229,18 @@ impl<W: Write> Console<'_, W> {
 
     /// That a name is not online, and which one may have been meant.
     fn not_online(&self, name: &str) -> Result<String, Refusal> {
-        let users = self.moderator.room()?.users;
+        let mut text = format!("No user named {name} is online.");
+        if let Some(near) = self.near(name) {
+            let _ = write!(text, " {near}");
+        }
+        Ok(text)
+    }
+
+    /// Which user may have been meant, if one may.
+    fn near(&self, name: &str) -> Option<String> {
+        let users = self.moderator.room().ok()?.users;
         let names = users.iter().map(|user| user.name.as_str());
-        let meant = nearest(name, names)
-            .map(|meant| format!(" Did you mean {meant}?"))
-            .unwrap_or_default();
-        Ok(format!("No user named {name} is online.{meant}"))
+        nearest(name, names).map(|meant| format!("Did you mean {meant}?"))
     }
 
     fn ban(
@@ -307,6 +321,28 @@ impl<W: Write> Console<'_, W> {
             text += "Locked: nobody new can log in.\n";
         }
         text
+    }
+
+    fn refused(&self, refused: &[RefusedLogin]) -> String {
+        if refused.is_empty() {
+            return texts::nobody_refused().to_owned();
+        }
+        let rows: Vec<[String; 5]> = refused
+            .iter()
+            .map(|one| {
+                [
+                    self.clock_of(one.when),
+                    Printable(&one.name).to_string(),
+                    one.address.ip().to_string(),
+                    match one.count {
+                        1 => String::new(),
+                        count => format!("× {count}"),
+                    },
+                    Printable(&one.why).to_string(),
+                ]
+            })
+            .collect();
+        in_columns(&rows)
     }
 
     fn table(&self, users: &[User]) -> String {
@@ -410,19 +446,19 @@ fn help() -> String {
     in_columns(&rows)
 }
 
-/// Rows whose columns stand below each other. Names and addresses have no wide characters.
+/// Rows whose columns stand below each other.
 fn in_columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = width(cell).max(*widest);
         }
     }
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (width, cell) in widths.into_iter().zip(row) {
-            let _ = write!(line, "{cell:width$}  ");
+        for (widest, cell) in widths.into_iter().zip(row) {
+            let _ = write!(line, "{cell}{:1$}  ", "", widest - width(cell));
         }
         text += line.trim_end();
         text.push('\n');

@@ -22,6 +22,9 @@ const FIRST_FAILURE_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such wait.
 const LONGEST_FAILURE_PAUSE: Duration = Duration::from_secs(4);
 
+/// Characters of a refused name that the log shows.
+const LONGEST_SHOWN_NAME: usize = 64;
+
 /// What a client says to the room is passed on once this much has been gathered, at the latest, in bytes.
 const MAX_SAID: usize = 16 << 10;
 
@@ -64,6 +67,7 @@ impl Handler<'_> {
         let Some(why) = refusal else {
             return Ok(());
         };
+        self.note_refusal(name.text().unwrap_or_default(), &why);
         self.connection.send(&ServerMessage::login_refused(why));
         if self.login_failures >= self.shared.config.max_login_failures {
             return Err(CloseCause::new(
@@ -72,6 +76,20 @@ impl Handler<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Remembers a login that is refused, for the teacher.
+    #[inline(never)]
+    fn note_refusal(&self, name: &str, why: &str) {
+        let peer = self.connection.peer();
+        self.shared.refusals.add(name, peer, why);
+        self.shared
+            .repeated_lines
+            .log(RepeatableLine::LoginRefused {
+                connection: self.connection.label(),
+                name: name.chars().take(LONGEST_SHOWN_NAME).collect(),
+                why: why.to_owned(),
+            });
     }
 
     /// Checks all of a login that needs no waiting: the name, and the password unless it is a guest's.
