@@ -1,6 +1,6 @@
 //! What is wrong with bytes that are no frames, and what the author of the client may have done (protocol, sections 1 and 8).
 //!
-//! The texts that begin with `or` or end in a question are guesses, which stand behind what is wrong.
+//! A guess stands behind what is wrong.
 
 use super::texts;
 
@@ -58,7 +58,7 @@ texts! {
     }
     not_one_object(guess: &str) {
         en: "a length-prefixed frame holds exactly one JSON object; {guess}",
-        zh: "带长度前缀的一帧里恰好是一个 JSON 对象；{guess}",
+        zh: "带长度前缀的一帧里必须恰好有一个 JSON 对象；{guess}",
     }
 
     // Guesses at the encoding.

@@ -96,7 +96,7 @@ texts! {
     /// Whether the name or the password is wrong.
     wrong_password {
         en: "no such name and password; register first, or leave the password empty",
-        zh: "用户名和密码不对；请先注册，或者不要填密码",
+        zh: "没有这样的用户名和密码；请先注册，或者不要填密码",
     }
     too_many_wrong_passwords {
         en: "too many wrong passwords",
@@ -188,7 +188,7 @@ texts! {
     }
     not_online {
         en: "no user of this name is online",
-        zh: "没有这个用户名的用户在线",
+        zh: "这个用户不在线",
     }
     /// [`not_online`], because it is no name.
     no_name(not_online: &str, why: &str) {

@@ -10,7 +10,7 @@ texts! {
     }
     what_at(what: &str, place: &str) {
         en: "{what} at {place}",
-        zh: "{place}：{what}",
+        zh: "在{place}处，{what}",
     }
     line_and_column(line: usize, column: usize) {
         en: "line {line}, column {column}",
@@ -23,7 +23,7 @@ texts! {
     /// What stands at the place, added to what is wrong.
     where_there_is(found: &str) {
         en: ", where there is {found}",
-        zh: "，这里是{found}",
+        zh: "，那里是{found}",
     }
     with_hint(sentence: &str, hint: &str) {
         en: "{sentence}; {hint}",

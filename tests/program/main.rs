@@ -36,6 +36,7 @@ mod exhaustion;
 mod gui;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod language;
 #[cfg(unix)]
 mod limits;
 mod log;

@@ -314,7 +314,8 @@ impl Chatd {
         process.out.read();
         let is_whole = |gathered: &Gathered| {
             let text = String::from_utf8_lossy(&gathered.bytes).into_owned();
-            let is_whole = text.contains("\nStop ") && text.ends_with('\n');
+            let has_end = ["\nStop ", "\n按 Ctrl-C "].map(|last| text.contains(last));
+            let is_whole = has_end.contains(&true) && text.ends_with('\n');
             is_whole.then_some(text)
         };
         let banner = process.out.wait(is_whole).unwrap_or_else(|printed| {
@@ -325,11 +326,11 @@ impl Chatd {
         Chatd { process, banner }
     }
 
-    /// Where the banner says that clients of this kind connect: `plain` or `TLS`.
+    /// Where the banner says that clients of this kind connect: `plain`, or `明文` in Chinese, or `TLS`.
     pub fn addresses(&self, kind: &str) -> Vec<SocketAddr> {
         let of_kind = self.banner.lines().filter_map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [of, address, "port", port, ..] = words[..] else {
+            let [of, address, "port" | "端口", port, ..] = words[..] else {
                 return None;
             };
             let address: IpAddr = address.parse().ok()?;
@@ -339,7 +340,8 @@ impl Chatd {
     }
 
     pub fn plain_address(&self) -> SocketAddr {
-        self.addresses("plain")[0]
+        let [english, chinese] = ["plain", "明文"].map(|kind| self.addresses(kind));
+        [english, chinese].concat()[0]
     }
 
     pub fn tls_address(&self) -> SocketAddr {

@@ -1,0 +1,397 @@
+//! What clients are told by a server that speaks Chinese, beside what they are told by one that speaks English.
+
+use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, Way};
+use crate::process::{Chatd, chatd};
+
+/// Words that a Chinese sentence may have: names of keys, of formats, and of what other libraries offer.
+const NAMES: &str = "Anna BinaryWriter Command Encoding FEFF FriendName GBK JSON Java Message NET NaN Name Password \
+                     QDataStream Qt UTF false getBytes null true writeUTF";
+
+/// The shortest line that a server can be told to send at most, in bytes. Every reason fits.
+const SHORTEST_LINE: usize = 1 << 10;
+
+#[test]
+fn what_is_refused_is_so_in_chinese_too() {
+    compare(refusals_of_commands);
+}
+
+#[test]
+fn what_meets_a_limit_is_told_so_in_chinese_too() {
+    compare(limits);
+}
+
+#[test]
+fn what_is_wrong_with_bytes_is_told_in_chinese_too() {
+    compare(mistakes_in_bytes);
+}
+
+/// Checks that a server that speaks Chinese tells in Chinese what another one tells in English.
+fn compare(reasons: fn(&str) -> Vec<String>) {
+    let [english, chinese] = ["en", "zh"].map(reasons);
+    assert_eq!(english.len(), chinese.len());
+    for (english, chinese) in english.iter().zip(&chinese) {
+        assert!(!english.contains(is_chinese), "{english}");
+        assert!(chinese.contains(is_chinese), "{english}: {chinese}");
+        let is_word =
+            |part: &&str| part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let mut words = chinese
+            .split(|char: char| !char.is_ascii_alphanumeric())
+            .filter(is_word);
+        let english_word = words.find(|word| !NAMES.split(' ').any(|name| name == *word));
+        assert_eq!(english_word, None, "{english}: {chinese}");
+        assert!(!chinese.ends_with('。'), "{chinese}");
+    }
+}
+
+fn is_chinese(char: char) -> bool {
+    matches!(char, '\u{4e00}'..='\u{9fff}')
+}
+
+fn chatd_in(lang: &str, folder: &Path) -> Command {
+    let mut command = chatd(folder);
+    command.args(["--lang", lang]);
+    command
+}
+
+/// The next reason, past what is none.
+#[track_caller]
+fn next_reason(client: &mut Client) -> String {
+    loop {
+        let frame = client.next_frame().expect("a reason, not the end");
+        assert!(frame.len() < SHORTEST_LINE, "{}", frame.escape_ascii());
+        let message: Value = serde_json::from_slice(&frame).unwrap();
+        let may_have_one = ["10", "11", "12", "14"]
+            .map(Value::from)
+            .contains(&message["Command"]);
+        if let (true, Some(why)) = (may_have_one, message["Message"].as_str()) {
+            assert!(
+                message["Command"] == "10" || message["Flag"] == 0,
+                "{message}"
+            );
+            return why.to_owned();
+        }
+    }
+}
+
+/// Types a command of the teacher's, and waits until it has taken effect: until `client` hears what is said after it.
+fn command(server: &mut Chatd, line: &str, client: &mut Client) {
+    server.process.type_line(line);
+    server.process.type_line("say done");
+    while client.receive()["Speaker"] != "admin" {}
+}
+
+fn login(name: &str) -> Value {
+    json!({"Command": "01", "Name": name})
+}
+
+fn login_with(name: &str, password: impl Into<Value>) -> Value {
+    json!({"Command": "01", "Name": name, "Password": password.into()})
+}
+
+fn registration(name: &str, password: impl Into<Value>) -> Value {
+    json!({"Command": "02", "Name": name, "Password": password.into()})
+}
+
+fn private(friend: impl Into<Value>, message: impl Into<Value>) -> Value {
+    json!({"Command": "04", "FriendName": friend.into(), "Message": message.into()})
+}
+
+fn room(message: impl Into<Value>) -> Value {
+    json!({"Command": "05", "Message": message.into()})
+}
+
+/// What is refused, with the connection staying open; what the teacher does; and the stop of the server.
+fn refusals_of_commands(lang: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command_line = chatd_in(lang, folder.path());
+    command_line.args([
+        "--console",
+        "--max-frame",
+        "1KiB",
+        "--max-registrations",
+        "1",
+        "--max-login-failures",
+        "2",
+    ]);
+    command_line.stdin(Stdio::piped());
+    let mut server = Chatd::start(command_line);
+    let mut anna = server.guest("Anna");
+    let mut bob = server.guest("Bobby");
+    let mut stranger = server.connect();
+    stranger.register("Dora", "secret");
+    // Each of these two bytes is sent as six.
+    let escaped = "\u{85}".repeat(400);
+
+    let mut reasons = Vec::new();
+    let mut ask = |client: &mut Client, frames: &[Value]| {
+        for frame in frames {
+            client.send(frame);
+            reasons.push(next_reason(client));
+        }
+    };
+    ask(
+        &mut stranger,
+        &[
+            json!({"Command": "77"}),
+            json!({"Message": "?"}),
+            json!({"Command": "01"}),
+            login("Al"),
+            login("admin"),
+            login("an_na"),
+            login(" Anna"),
+            login("Anna\n"),
+            login("Anna\r"),
+            login("Anna\t"),
+            login("Anna\0"),
+            login("Anna\u{7}"),
+            login("An\u{a0}na"),
+            login("An\u{200b}na"),
+            login("An\u{3000}na"),
+            login("An\u{feff}na"),
+            login("\u{410}nna"),
+            login("Ann\u{3b1}"),
+            login("ＡＮＮＡ"),
+            login("Anna"),
+            login("Dora"),
+            login_with("Erika", 7),
+            login_with("Erika", "pass word"),
+            login_with("Erika", "9".repeat(129)),
+            json!({"Command": "02"}),
+            registration("Al", "secret"),
+            registration("Erika", Value::Null),
+            registration("Erika", ""),
+            registration("Dora", "secret"),
+            registration("Erika", "secret"),
+            private(7, "hi"),
+            private("Anna", "hi"),
+            room("hi"),
+        ],
+    );
+    let taken = ["Anna", "Dora"].map(|name| registration(name, "secret"));
+    ask(&mut server.connect(), &taken);
+    // The second one is the last, and a 10 follows.
+    let mut guesser = server.connect();
+    ask(
+        &mut guesser,
+        &[login_with("Dora", "wrong"), login_with("Dora", "wrong")],
+    );
+    let last = next_reason(&mut guesser);
+    ask(
+        &mut anna,
+        &[
+            login("Anna"),
+            private("Nobody", "hi"),
+            private("No body", "hi"),
+            private(escaped.as_str(), "hi"),
+            private("Bobby", 7),
+            private("Bobby", escaped.as_str()),
+            room(7),
+            room(escaped.as_str()),
+        ],
+    );
+    command(&mut server, "mute Anna", &mut anna);
+    ask(&mut anna, &[private("Bobby", "hi"), room("hi")]);
+    command(&mut server, "lock", &mut anna);
+    ask(&mut server.connect(), &[login("Erika")]);
+    command(&mut server, "unlock", &mut anna);
+    command(&mut server, "kick Bobby", &mut anna);
+    let kicked = next_reason(&mut bob);
+    let mut bob = server.guest("Bobby");
+    command(&mut server, "ban Bobby", &mut anna);
+    ask(&mut server.connect(), &[login("Bobby")]);
+    reasons.extend([last, kicked, next_reason(&mut bob)]);
+    #[cfg(unix)]
+    {
+        server.process.signal("TERM");
+        reasons.push(next_reason(&mut anna));
+    }
+    reasons
+}
+
+/// What ends connections that are idle, or in the way.
+fn limits(lang: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command_line = chatd_in(lang, folder.path());
+    let limits = ["--heartbeat", "300ms", "--login-timeout", "3s"];
+    command_line.args(limits).arg("--no-registration");
+    let server = Chatd::start(command_line);
+    let mut idle = server.connect();
+    idle.send(&registration("Anna", "secret"));
+    idle.send_bytes(br#"{"Command":"#);
+    // The second says that this does not end, the third that the time is up.
+    let mut reasons: Vec<String> = (0..3).map(|_| next_reason(&mut idle)).collect();
+    idle.expect_end();
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut command_line = chatd_in(lang, folder.path());
+    command_line.args(["--max-connections", "1"]);
+    let server = Chatd::start(command_line);
+    let mut slow = server.connect();
+    // Otherwise the other one could come before it.
+    slow.send(&json!({"Command": "77"}));
+    next_reason(&mut slow);
+    let _anna = server.guest("Anna");
+    let mut late = server.connect();
+    late.send(&login("Late"));
+    reasons.extend([next_reason(&mut slow), next_reason(&mut late)]);
+    reasons
+}
+
+/// What is said of bytes that are no messages.
+fn mistakes_in_bytes(lang: &str) -> Vec<String> {
+    const LOGIN: &str = r#"{"Command":"01","Name":"Anna"}"#;
+    let prefixed = |body: &[u8]| [&(body.len() as u32).to_be_bytes()[..], body].concat();
+    let utf_16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let deep = format!(r#"{{"a":{}"#, "[".repeat(200));
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(5000));
+    let mut inputs: Vec<Vec<u8>> = Vec::new();
+
+    // How a connection starts.
+    let starts: [&[u8]; 18] = [
+        b"hello",
+        b"[1]",
+        b"\"{}\"",
+        b"30{}",
+        b"\xff\xfe{\0",
+        b"\x1e\0\0\0{\"Com",
+        b"\x1e\0\0\0\0\0\0\0{",
+        b"\x1e\0{\"Co",
+        b"\x1e{\"Com",
+        b"\xc8\x01{\"C",
+        b"!!{\"Com",
+        b"\x80\x80\x80\x80",
+        b"\0\0\0\0",
+        b"\0\0\0\0\0\0\0\x1e",
+        b"\0\x1e{\"",
+        b"\0{\"C",
+        b"\0h\0i",
+        b"\0\xff\xff\xff",
+    ];
+    inputs.extend(starts.map(<[u8]>::to_vec));
+    // Where a message should begin.
+    let strays: [&[u8]; 16] = [
+        b"}",
+        b",",
+        b"[1]",
+        b"// hi",
+        b"\"{}\"",
+        b"\\n",
+        b"17",
+        b"hello",
+        "，".as_bytes(),
+        b"\xff",
+        b"\0",
+        b"\0\0\0\0",
+        b"\0\0\0\x1e{}",
+        b"\x1e\0\0\0{}",
+        b"\x02{}",
+        "\u{feff}{}".as_bytes(),
+    ];
+    inputs.extend(strays.map(|stray| [b"{}", stray].concat()));
+    inputs.push([b"{}", &utf_16(LOGIN)[..]].concat());
+    // Behind a length.
+    let bodies: [&[u8]; 12] = [
+        b"  ",
+        b"[1]",
+        b"\"{}\"",
+        b"\0\0\0\x02{}",
+        b"\x02{}",
+        b"x",
+        "\u{feff}{}".as_bytes(),
+        b"{\"a\":1",
+        b"{}\0",
+        b"{}{}",
+        b"{}\0\x01",
+        b"{}}",
+    ];
+    inputs.extend(bodies.map(prefixed));
+    inputs.push(prefixed("{\"a\":\"你".as_bytes()));
+    inputs.push(prefixed(&utf_16(LOGIN)));
+    // And behind a message that stood behind one.
+    let next_prefixes: [&[u8]; 5] = [
+        b"\n\0\0\0",
+        b"{\"Co",
+        b"\xff\xff\xff\xff",
+        b"\x1e\0\0\0",
+        b"\x99\x99\x99\x99",
+    ];
+    inputs.extend(next_prefixes.map(|next| [&prefixed(b"{}"), next].concat()));
+    // What is wrong inside.
+    let texts = [
+        "{\"a\":\"x\ny\"}",
+        "{\"a\":\"x\ty\"}",
+        r#"{"a":"\ud800"}"#,
+        r#"{"a":"\x"}"#,
+        r#"{“a”:1}"#,
+        r#"{"a"：1}"#,
+        r#"{"a":1 /* one */}"#,
+        r#"{"a":1,}"#,
+        r#"{{"a":1}}"#,
+        r#"{'a':1}"#,
+        r#"{"a":'b'}"#,
+        r#"{a:1}"#,
+        r#"{"a":1{"b":1}}"#,
+        r#"{"a":1 "b":2}"#,
+        r#"{"a"="b"}"#,
+        r#"{"a":"b" c"}"#,
+        r#"{"a":True}"#,
+        r#"{"a":None}"#,
+        r#"{"a":NaN}"#,
+        r#"{"a":01}"#,
+        r#"{"a":hello}"#,
+        r#"{"a":[1 2]}"#,
+        r#"{"a":nul}"#,
+        "{\n\"a\":1,\n}",
+        &deep,
+        &long,
+    ];
+    inputs.extend(texts.map(|text| text.as_bytes().to_vec()));
+    let encodings: [&[u8]; 3] = [
+        b"{\"a\":\"\xc4\xe3\"}",
+        b"{\"a\":\"\xed\xa0\xbd\"}",
+        b"{\0\"\0",
+    ];
+    inputs.extend(encodings.map(<[u8]>::to_vec));
+    // What the end of the connection cuts off.
+    let parts: [&[u8]; 8] = [
+        b"{\"a\":1",
+        b"{\"a\":\"b",
+        b"{\"a\":\"b\" c\"}",
+        b"\xef\xbb",
+        b"\0\0",
+        b"\0\0\0\x09{}",
+        b"\0\0\0\x09{\"a",
+        b"{\"a\":\"\xb3\\\"}",
+    ];
+    inputs.extend(parts.map(<[u8]>::to_vec));
+    inputs.push([&b"\0\x01\0\0{\"a\":\""[..], &[b'x'; 248], b"\"}"].concat());
+
+    let folder = tempfile::tempdir().unwrap();
+    let server = Chatd::start(chatd_in(lang, folder.path()));
+    let reason = |bytes: &Vec<u8>| {
+        let way = match bytes[0] {
+            0 => Way::PlainPrefixed,
+            _ => Way::Plain,
+        };
+        let socket = TcpStream::connect(server.plain_address()).unwrap();
+        let mut client = Client::over(socket, way);
+        client.send_bytes(bytes);
+        client.socket().shutdown(Shutdown::Write).unwrap();
+        // A `{}` is told that it has no Command.
+        let start = match bytes.starts_with(b"{}") || bytes.starts_with(b"\0\0\0\x02{}") {
+            true => next_reason(&mut client),
+            false => String::new(),
+        };
+        let why = next_reason(&mut client);
+        assert_ne!(start, why, "{}", bytes.escape_ascii());
+        why
+    };
+    inputs.iter().map(reason).collect()
+}
