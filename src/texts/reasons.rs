@@ -37,7 +37,7 @@ texts! {
         en: "unknown Command; clients send 01 to 05",
         zh: "未知的 Command；客户端发送的是 01 到 05",
     }
-    /// `wrong` is a character, [`alphabet`](name_alphabet) what it is if it looks like one that is allowed, else empty.
+    /// `wrong` is a character. `alphabet` tells where it comes from if it looks like one that is allowed; else it is empty.
     name_characters(place: &str, wrong: &str, alphabet: &str) {
         en: "a name has only the letters A-Z and a-z and the digits 0-9; this one has {wrong}{alphabet}{place}",
         zh: "用户名只能由字母 A-Z、a-z 和数字 0-9 组成；这个用户名{place}有{wrong}{alphabet}",
@@ -190,7 +190,7 @@ texts! {
         en: "no user of this name is online",
         zh: "这个用户不在线",
     }
-    /// [`not_online`], because it is no name.
+    /// Because it is no name.
     no_name(not_online: &str, why: &str) {
         en: "{not_online}: {why}",
         zh: "{not_online}：{why}",
