@@ -151,12 +151,12 @@ impl Moderator {
     }
 
     fn set_rule(&self, rule: Rule, is_on: bool) -> Result<RuleChange, Refusal> {
-        let words = in_words(&rule, is_on);
+        let wanted = rule.clone();
         let change = self
             .shared()?
             .ask(|reply| ModeratorAction::SetRule { rule, is_on, reply })?;
         if change.has_changed {
-            log::info!("{words}");
+            log::info!("{}", in_words(&wanted, &change.name, is_on));
         }
         Ok(change)
     }
@@ -398,12 +398,12 @@ pub(crate) fn listed(names: &[String]) -> String {
     }
 }
 
-/// What the log says of a rule that has changed.
-fn in_words(rule: &Rule, is_on: bool) -> String {
+/// What the log says of a rule that has changed; `name` is whom it is about, if it is about one.
+fn in_words(rule: &Rule, name: &str, is_on: bool) -> String {
     match (rule, is_on) {
-        (Rule::Muted(name, None), true) => format!("{name} was muted"),
-        (Rule::Muted(name, Some(until)), true) => format!("{name} was muted until {until}"),
-        (Rule::Muted(name, _), false) => format!("{name} is no longer muted"),
+        (Rule::Muted(_, None), true) => format!("{name} was muted"),
+        (Rule::Muted(_, Some(until)), true) => format!("{name} was muted until {until}"),
+        (Rule::Muted(..), false) => format!("{name} is no longer muted"),
         (Rule::AllMuted, true) => "everybody was muted".to_owned(),
         (Rule::AllMuted, false) => "everybody may write again".to_owned(),
         (Rule::Locked, true) => "the server was locked".to_owned(),
