@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chatd::server::capacity;
 use serde_json::json;
 
+use crate::harness::platform::allow_open_files;
 use crate::harness::{Client, PATIENCE, TestServer, Way};
 use crate::tools::{Presence, expect_no_panics, take_the_machine, watch_for_panics};
 
@@ -190,7 +191,7 @@ fn threads() -> Option<usize> {
 
 /// How many clients this machine can hold, both ends in this process.
 fn how_many() -> (usize, String) {
-    let files = rlimit::increase_nofile_limit(2 * CLIENTS as u64 + OTHERS as u64).unwrap();
+    let files = allow_open_files(2 * CLIENTS as u64 + OTHERS as u64);
     let by_files = (files as usize).saturating_sub(OTHERS) / 2;
     let (others, advice) =
         capacity::fewer_than(CLIENTS + OTHERS).unwrap_or((CLIENTS + OTHERS, String::new()));

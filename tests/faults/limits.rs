@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chatd::server::own_addresses;
 use serde_json::{Value, json};
 
+use crate::harness::platform::is_timeout;
 use crate::harness::{Client, PATIENCE, TestServer, Way, came, delivered, left, said, wrote};
 use crate::tools::{connect_narrow, expect_same, quiet_server, receive_news};
 
@@ -379,7 +380,7 @@ fn a_tls_handshake_that_takes_too_long_is_closed_without_a_word() {
         match dripping.read(&mut [0; 100]) {
             Ok(0) => break,
             Ok(count) => panic!("{count} bytes came"),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) if is_timeout(&error) => {}
             Err(_) => break,
         }
         if sent.is_err() {

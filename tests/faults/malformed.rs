@@ -7,6 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::harness::platform::is_timeout;
 use crate::harness::{Client, PATIENCE, TestServer, Way, came, delivered, left, said, wrote};
 use crate::tools::{
     Chance, Presence, expect_no_panics, quiet_server, receive_news, watch_for_panics,
@@ -210,7 +211,7 @@ fn attack_raw(server: &TestServer, chance: &mut Chance) {
     let _ = socket.write_all(&bytes);
     let _ = socket.shutdown(std::net::Shutdown::Write);
     match socket.read_to_end(&mut Vec::new()) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("it was not closed"),
+        Err(error) if is_timeout(&error) => panic!("it was not closed"),
         _ => {}
     }
 }

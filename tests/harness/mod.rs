@@ -1,5 +1,7 @@
 //! A server on ports of its own, and clients that speak to it in every way there is.
 
+pub mod platform;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
@@ -296,7 +298,7 @@ impl Client {
             match self.read_some() {
                 Ok(0) => return messages,
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if platform::is_timeout(&error) => {
                     panic!("{:?}: nothing came, and no end", self.way)
                 }
                 Err(_) => return messages,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::{PASSWORD, line_for, log_in_registered};
 use crate::harness::{Client, Way, came, left, said};
-use crate::process::{CHATD, Chatd, can_run, chatd, refused};
+use crate::process::{Chatd, chatd, refused};
 
 /// chatd with a console that a test types into.
 fn with_console(folder: &Path) -> Command {
@@ -516,12 +516,14 @@ while True:
 #[cfg(unix)]
 #[test]
 fn in_the_background_the_server_runs_and_in_the_foreground_its_console_is_there() {
+    use crate::process::{CHATD, can_run, isolate};
+
     if !can_run("python3", "--version") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("python3");
-    crate::process::isolate(&mut command)
+    isolate(&mut command)
         .args(["-c", SHELL, CHATD])
         .stdin(Stdio::piped());
     for (name, value) in chatd(folder.path()).get_envs() {

@@ -2,10 +2,8 @@
 
 use std::net::{IpAddr, TcpListener, TcpStream};
 
-use serde_json::json;
-
 use crate::harness::{Client, Way};
-use crate::process::{Chatd, Process, chatd, isolate};
+use crate::process::{Chatd, Process, chatd};
 
 /// This machine's addresses that others can use.
 fn addresses_for_others() -> Vec<IpAddr> {
@@ -127,6 +125,10 @@ fn each_address_given_is_listened_on() {
 #[test]
 fn the_printed_python_command_works() {
     use std::process::{Command, Stdio};
+
+    use serde_json::json;
+
+    use crate::process::isolate;
 
     if !crate::process::can_run("python3", "--version") {
         return;

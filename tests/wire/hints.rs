@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
+use crate::harness::platform::is_timeout;
 use crate::harness::{PATIENCE, TestServer, Way};
 
 const LOGIN: &str = r#"{"Command":"01","Name":"Anna"}"#;
@@ -17,7 +18,7 @@ fn answers_to(server: &TestServer, bytes: &[u8]) -> String {
     socket.write_all(bytes).unwrap();
     let mut answers = Vec::new();
     match socket.read_to_end(&mut answers) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+        Err(error) if is_timeout(&error) => {
             panic!("{}: no end", bytes.escape_ascii())
         }
         _ => String::from_utf8_lossy(&answers).replace('\0', "␀"),

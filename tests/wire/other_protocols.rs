@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, Once};
 
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 
+use crate::harness::platform::is_timeout;
 use crate::harness::{Client, PATIENCE, TestServer, Way};
 
 /// What the servers of this process have logged.
@@ -66,7 +67,7 @@ fn expect_end_without_a_byte(client: &mut Client) {
     match client.read_some() {
         Ok(0) => {}
         Ok(count) => panic!("{count} bytes came"),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+        Err(error) if is_timeout(&error) => {
             panic!("the connection was not closed")
         }
         // A reset, or over TLS an end that TLS was not told of.
