@@ -733,16 +733,18 @@ class ClientCheck(Check):
                       say("silence", seconds=self.patience))
 
     def shows(self, text):
+        deadline = time.monotonic() + self.patience
         if not self.args.run:
             print("  ? " + say("shows?", text=text), flush=True)
-            try:
-                answer = self.typed.get(timeout=self.patience)
+            while time.monotonic() < deadline:
+                try:
+                    answer = self.typed.get(timeout=0.3)  # on Windows, Ctrl-C waits for the end of this
+                except queue.Empty:
+                    continue
                 if answer == "s":
                     raise Skipped(say("by you"))
                 return answer != "n"
-            except queue.Empty:
-                return False
-        deadline = time.monotonic() + self.patience
+            return False
         while text not in self.program.written():
             if time.monotonic() > deadline:
                 if not self.program.written():

@@ -5,7 +5,7 @@ The talking is left to client.py, which must lie beside this file; here is the w
 belongs to the thread that made it, so there is a queue between the network's thread and the
 window's: one puts in what arrives, the other looks into it twenty times a second.
 """
-import bisect, collections, queue, threading, time, tkinter as tk
+import bisect, collections, itertools, queue, threading, time, tkinter as tk
 from tkinter import ttk
 
 from client import UNSAFE, Client
@@ -57,6 +57,7 @@ class Conversation(ttk.Frame):
         super().__init__(tabs)
         self.tabs, self.title, self.colours, self.unread = tabs, title, colours, 0
         self.unconfirmed = collections.deque()  # marks in the text, where receipts will go
+        self.numbers = itertools.count()  # of the marks
         self.text = tk.Text(self, state="disabled", wrap="word", width=54, height=18, padx=8,
                             pady=6, relief="flat", font="TkDefaultFont", spacing1=5)
         scrollbar = ttk.Scrollbar(self, command=self.text.yview)
@@ -81,7 +82,7 @@ class Conversation(ttk.Frame):
         self.insert("end-1c", time.strftime("%H:%M  "), "news", speaker, colour,
                     ": " + clean(text), "")
         if wants_receipt:  # a mark of gravity "left" stays where it is when text follows
-            mark = f"unconfirmed{time.monotonic_ns()}"
+            mark = f"unconfirmed{next(self.numbers)}"
             self.text.mark_set(mark, "end-1c")
             self.text.mark_gravity(mark, "left")
             self.unconfirmed.append(mark)
