@@ -278,10 +278,7 @@ fn conduct<'s>(
     let status = server
         .stop()
         .map_err(|error| format!("stopping: {error}"))?;
-    ensure!(
-        status.success() || cfg!(not(unix)),
-        "the server ends with {status}"
-    );
+    ensure!(status.success(), "the server ends with {status}");
     if let [_, first, .., last] = quiet[..] {
         let (first, last) = (first.memory, last.memory);
         println!(

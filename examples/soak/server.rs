@@ -1,7 +1,7 @@
 //! The server, a process of its own, and what it costs.
 
 use std::env;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -82,6 +82,7 @@ impl Server {
             "--max-backlog",
             "256KiB",
         ]);
+        command.args(["--lang", "en"]);
         command.arg(format!("--heartbeat={}s", options.heartbeat));
         command.arg(format!("--login-timeout={}s", options.heartbeat + 5));
         command.arg(format!("--handshake-timeout={}s", options.heartbeat + 5));
@@ -93,6 +94,10 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // Where there is no SIGTERM, it is stopped by its console.
+        if cfg!(not(unix)) {
+            command.arg("--console").stdin(Stdio::piped());
+        }
         let mut child = command.spawn()?;
         let mut output = BufReader::new(child.stdout.take().ok_or(ErrorKind::BrokenPipe)?);
         let mut ports = Vec::new();
@@ -207,14 +212,14 @@ impl Server {
 
     /// Stops it as a teacher would, and waits for its end.
     pub(crate) fn stop(&mut self) -> io::Result<ExitStatus> {
-        let id = self.child.id().to_string();
-        if !Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .is_ok_and(|status| status.success())
-        {
-            println!("there is no SIGTERM here: the server is killed");
-            self.child.kill()?;
+        if let Some(mut console) = self.child.stdin.take() {
+            console.write_all(b"quit\n")?;
+        } else {
+            let id = self.child.id().to_string();
+            let sent = Command::new("kill").args(["-TERM", &id]).status()?;
+            if !sent.success() {
+                return Err(io::Error::other("no signal can be sent to it"));
+            }
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
