@@ -51,17 +51,17 @@ fn a_level_that_there_is_not_is_told_and_the_log_is_as_without_it() {
     }
 }
 
+type Leave = fn(Client);
+
 #[test]
 fn who_comes_and_who_goes_and_why_is_logged() {
-    type Leave = fn(Client);
-    let ways_to_leave: [(&str, &str, Leave); 6] = [
+    let ways_to_leave: [(&str, &str, Leave); 5] = [
         ("Quitter", "logged out", |client| client.log_out()),
         ("Closer", "closed by the client", drop),
         ("HalfCloser", "closed by the client", |mut client| {
             client.half_close();
             client.expect_end();
         }),
-        ("Resetter", "connection lost", |client| client.reset()),
         ("Mumbler", "bad input", |mut client| {
             client.send_bytes(b"{]");
             client.expect_notice();
@@ -73,9 +73,20 @@ fn who_comes_and_who_goes_and_why_is_logged() {
             client.expect_end();
         }),
     ];
+    expect_logged(&ways_to_leave);
+}
+
+#[test]
+fn a_connection_that_is_reset_is_logged_as_lost() {
+    expect_logged(&[("Resetter", "connection lost", |client| client.reset())]);
+}
+
+/// Checks that for each name and way to leave, coming and leaving are logged, with the reason.
+#[track_caller]
+fn expect_logged(ways_to_leave: &[(&str, &str, Leave)]) {
     let folder = tempfile::tempdir().unwrap();
     let server = Chatd::start(chatd(folder.path()));
-    for (name, reason, leave) in ways_to_leave {
+    for &(name, reason, leave) in ways_to_leave {
         let client = server.guest(name);
         let address = address_of(&client);
         let came = server.log_line(name);

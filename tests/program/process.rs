@@ -288,6 +288,10 @@ fn settle(mut command: Command, folder: &Path) -> Command {
         // On a slow machine a heartbeat would come between what a test waits for.
         .env("CHATD_HEARTBEAT", "10m")
         .env("CHATD_DATA_DIR", folder.join("data"));
+    // There is no signal to stop it by, so it is told to on its console; see `Chatd::stop`.
+    if cfg!(not(unix)) {
+        command.env("CHATD_CONSOLE", "1").stdin(Stdio::piped());
+    }
     command
 }
 
@@ -398,11 +402,20 @@ impl Chatd {
         log
     }
 
-    /// Ends it, as there is no signal to send, and returns its log so far.
+    /// Stops it by its console, as there is no signal to send, and returns its whole log. One whose input a test has
+    /// closed is killed.
     #[cfg(not(unix))]
+    #[track_caller]
     pub fn stop(mut self) -> String {
-        self.process.kill();
-        self.process.err.all()
+        if self.process.input.is_none() {
+            self.process.kill();
+            return self.process.err.all();
+        }
+        self.process.type_line("quit");
+        let status = self.process.wait();
+        let log = self.process.err.all();
+        assert!(status.success(), "{status}\n{log}");
+        log
     }
 }
 
