@@ -182,6 +182,10 @@ impl Idler {
 
 /// How many threads this process has, where that can be told.
 fn threads() -> Option<usize> {
+    // Under Wine there is such a file too, but about another process.
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let count = status
         .lines()
