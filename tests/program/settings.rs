@@ -136,10 +136,12 @@ fn an_empty_variable_is_as_good_as_none() {
         );
     }
     command.current_dir(folder.path());
-    let server = Chatd::start(command);
+    let mut server = Chatd::start(command);
     server.guest("Anna").log_out();
     assert_eq!(server.addresses("TLS").len(), 1);
     assert!(folder.path().join("chatd-data").is_dir());
+    // It has no console to be stopped by.
+    server.process.input = None;
     server.stop();
 }
 
