@@ -67,7 +67,8 @@ pub enum ServerMessage<'a> {
         /// The user's name.
         #[serde(rename = "LogOnUserName")]
         name: Cow<'a, str>,
-        /// 1 for a guest.
+        /// 1 for a guest. Taken for 0 where another server leaves it out.
+        #[serde(default)]
         is_user_guest: u8,
     },
     /// A user has left.
