@@ -10,7 +10,7 @@
 //! * [`server`]: the process. Settings, listeners, the life of a connection, an orderly end.
 //!
 //! Beside them stand the locks and channels that all use, [`printable`], which makes text safe for a terminal, [`texts`], which holds
-//! what people read in their languages, and three calls to Windows.
+//! what people read in their languages, [`terminal`], which is given back when the program ends, and a few calls to Windows.
 //!
 //! There is one way in, for the program, the tests, and any program that embeds the server:
 //!
@@ -69,6 +69,8 @@ pub mod chat;
 pub mod server;
 
 pub mod printable;
+
+pub mod terminal;
 
 pub mod texts;
 

@@ -10,6 +10,7 @@ use chatd::server::{
     Config, OwnAddress, Server, StartError, addresses, banner, console, console_window, logging,
     own_addresses,
 };
+use chatd::terminal;
 use chatd::texts::{set_language, system_language};
 
 fn main() -> ExitCode {
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let outcome = serve(config);
     // What was logged comes before the reason of a failure.
     drop(log_end);
+    terminal::give_back();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -45,7 +47,9 @@ fn serve(config: Config) -> Result<(), StartError> {
                 .write_all(text.as_bytes())
                 .and_then(|()| output.flush());
         }
-        if has_console {
+        if has_console && console::is_editable() {
+            console::run_in_terminal(&handle, std::io::stdout());
+        } else if has_console {
             let input = std::io::stdin().lock();
             console::run(&handle, input, is_terminal, std::io::stdout());
         }

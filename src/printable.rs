@@ -33,6 +33,11 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// Text with a space in place of each control character.
+pub(crate) fn without_controls(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,10 @@
-//! What chatd asks of Windows that no safe library offers: three system calls, each behind a safe function.
+//! What chatd asks of Windows that no safe library offers: a few system calls, each behind a safe function.
 
 #![expect(
     unsafe_code,
     reason = "without them another program could take the port over, who closes the window would end the server without \
-              a goodbye, and nobody could read why a server that was double-clicked did not start"
+              a goodbye, nobody could read why a server that was double-clicked did not start, and a shell would get its \
+              console back in raw mode"
 )]
 
 use std::io;
@@ -14,7 +15,8 @@ use socket2::Socket;
 use windows_sys::Win32::Foundation::TRUE;
 use windows_sys::Win32::Networking::WinSock::{SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
 use windows_sys::Win32::System::Console::{
-    CTRL_BREAK_EVENT, CTRL_C_EVENT, CTRL_LOGOFF_EVENT, GetConsoleProcessList, SetConsoleCtrlHandler,
+    CONSOLE_MODE, CTRL_BREAK_EVENT, CTRL_C_EVENT, CTRL_LOGOFF_EVENT, GetConsoleMode,
+    GetConsoleProcessList, GetStdHandle, STD_INPUT_HANDLE, SetConsoleCtrlHandler, SetConsoleMode,
 };
 use windows_sys::core::BOOL;
 
@@ -83,4 +85,25 @@ pub(crate) fn is_alone_in_console() -> bool {
     // SAFETY: at most as many numbers are written as said.
     let count = unsafe { GetConsoleProcessList(processes.as_mut_ptr(), processes.len() as u32) };
     count == 1
+}
+
+/// How the console treats input.
+pub(crate) struct ConsoleModes(CONSOLE_MODE);
+
+impl ConsoleModes {
+    /// What holds now. The error says that standard input is no console.
+    pub(crate) fn current() -> io::Result<ConsoleModes> {
+        let mut mode = 0;
+        // SAFETY: any handle is safe: one that is none makes an error. The mode is written before the call returns.
+        match unsafe { GetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), &raw mut mode) } {
+            0 => Err(io::Error::last_os_error()),
+            _ => Ok(ConsoleModes(mode)),
+        }
+    }
+
+    /// Makes it hold again. There is nobody to tell of an error.
+    pub(crate) fn restore(&self) {
+        // SAFETY: as above.
+        unsafe { SetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), self.0) };
+    }
 }

@@ -5,7 +5,7 @@
 //! finds it full is counted instead.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use log::LevelFilter;
 use crate::printable::Printable;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::terminal;
 
 /// Lines that may wait to be written.
 const CAPACITY: usize = 1024;
@@ -41,7 +42,7 @@ pub fn start() -> io::Result<LogEnd> {
     };
     thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_lines(&lines, &lost, &TimeZone::system(), &mut io::stderr()))?;
+        .spawn(move || write_lines(&lines, &lost, &TimeZone::system(), write_line))?;
     let filter = std::env::var(env_logger::DEFAULT_FILTER_ENV).ok();
     let (usable, useless) = match &filter {
         Some(filter) if !is_filter(filter) => (DEFAULT_FILTER, Some(filter)),
@@ -50,6 +51,8 @@ pub fn start() -> io::Result<LogEnd> {
     };
     let started = env_logger::Builder::new()
         .parse_filters(usable)
+        // It would log each key, and each line that it shows, which is another line to show.
+        .filter_module("rustyline", LevelFilter::Off)
         .target(env_logger::Target::Pipe(Box::new(queue)))
         .format(|line, record| {
             let text = record.args().to_string();
@@ -152,20 +155,18 @@ impl Write for LogQueue {
 
 /// Writes what comes through the channel, with the local time. This thread tells the time, not the one that logs: the
 /// thread of an idle connection keeps every page of its stack that it has ever touched, and telling the time takes some.
-/// Errors are ignored: there is nowhere to report them.
 fn write_lines(
     lines: &Receiver<Entry>,
     lost: &AtomicU64,
     zone: &TimeZone,
-    output: &mut impl Write,
+    mut write: impl FnMut(&str),
 ) {
     for entry in lines {
         match entry {
             Entry::Line(time, line) => {
                 let time = time.to_zoned(zone.clone());
-                let mut whole = time.strftime("%Y-%m-%d %H:%M:%S ").to_string().into_bytes();
-                whole.extend(line);
-                let _ = output.write_all(&whole);
+                let time = time.strftime("%Y-%m-%d %H:%M:%S");
+                write(&format!("{time} {}", String::from_utf8_lossy(&line)));
             }
             Entry::Flush(done) => {
                 let _ = done.send(());
@@ -173,12 +174,20 @@ fn write_lines(
         }
         match lost.swap(0, Ordering::Relaxed) {
             0 => {}
-            count => {
-                let _ = writeln!(
-                    output,
-                    "({count} log lines were lost here: the output stood still)"
-                );
-            }
+            count => write(&format!(
+                "({count} log lines were lost here: the output stood still)\n"
+            )),
+        }
+    }
+}
+
+/// Writes a line to standard error. Errors are ignored: there is nowhere to report them.
+fn write_line(line: &str) {
+    let mut output = io::stderr();
+    match output.is_terminal() {
+        true => terminal::print(line),
+        false => {
+            let _ = output.write_all(line.as_bytes());
         }
     }
 }
@@ -232,9 +241,8 @@ mod tests {
             queue.write_all(line.as_bytes()).unwrap();
         }
         drop(queue);
-        let mut output = Vec::new();
-        write_lines(&lines, &lost, &TimeZone::UTC, &mut output);
-        let text = String::from_utf8(output).unwrap();
+        let mut text = String::new();
+        write_lines(&lines, &lost, &TimeZone::UTC, |line| text += line);
         let (time, rest) = text.split_at("2026-11-27 12:00:00 ".len());
         assert!(
             time.trim_end().parse::<jiff::civil::DateTime>().is_ok(),

@@ -47,6 +47,7 @@ mod system {
             let mut impatience = Impatience::default();
             for signal in signals.forever() {
                 if impatience.shows(signal, Instant::now()) {
+                    crate::terminal::give_back();
                     // What the shell would say of a program that the signal has ended.
                     std::process::exit(128 + signal);
                 }
@@ -149,6 +150,7 @@ mod system {
         let was_asked = AtomicBool::new(false);
         let set = on_console_event(move |event| match event {
             ConsoleEvent::Interrupt if was_asked.swap(true, Ordering::Relaxed) => {
+                crate::terminal::give_back();
                 std::process::exit(INTERRUPTED);
             }
             ConsoleEvent::Interrupt => handle.stop(),

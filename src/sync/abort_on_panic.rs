@@ -26,6 +26,7 @@ impl Drop for AbortOnPanic {
             log::error!("the thread {name} has failed, so the server ends");
             // The log's thread writes this line.
             thread::sleep(Duration::from_millis(100));
+            crate::terminal::give_back();
             std::process::exit(101);
         }
     }

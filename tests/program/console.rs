@@ -260,7 +260,7 @@ fn a_mistyped_command_explains_itself() {
     ] {
         server.process.type_line(line);
     }
-    anna.expect(said("admin", "\u{1b}[2J\u{202e}"));
+    anna.expect(said("admin", "[2J\u{202e}"));
     let input = server.process.input.as_mut().unwrap();
     input.write_all(b"say \xff\xfe\n").unwrap();
     input.write_all(&vec![b'x'; 1 << 20]).unwrap();
@@ -451,7 +451,7 @@ fn an_address_that_several_share_is_banned_only_after_a_question() {
 /// A shell with just enough job control: its terminal is a pseudo terminal, whose output it relays, and into which it
 /// types what comes from standard input. `!fg`, `!suspend` and `!quit` are its own commands.
 const SHELL: &str = r#"
-import os, pty, select, signal, sys
+import os, pty, select, signal, sys, termios
 
 control, order = os.pipe()
 shell, terminal = pty.fork()
@@ -472,12 +472,16 @@ if shell == 0:
         pass
     while True:
         what = os.read(control, 1)
+        # In the background the terminal is the shell's.
+        if what in b"fs" and os.tcgetpgrp(0) == os.getpgrp():
+            assert termios.tcgetattr(0)[3] & termios.ICANON, "in raw mode"
         if what == b"f":
             os.tcsetpgrp(0, job)
             os.killpg(job, signal.SIGCONT)
         elif what == b"s":
             status = os.waitpid(job, os.WUNTRACED)[1]
             assert os.WIFSTOPPED(status), status
+            assert termios.tcgetattr(0)[3] & termios.ICANON, "in raw mode"
             os.tcsetpgrp(0, os.getpgrp())
             os.killpg(job, signal.SIGCONT)
             os.write(1, b"\nin the background\n")
@@ -520,10 +524,19 @@ fn in_the_background_the_server_runs_and_in_the_foreground_its_console_is_there(
     if !can_run("python3", "--version") {
         return;
     }
+    // With an editor of lines, and without.
+    for terminal in ["xterm", "dumb"] {
+        in_the_background_and_the_foreground(terminal);
+    }
+}
+
+#[cfg(unix)]
+fn in_the_background_and_the_foreground(terminal: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("python3");
     isolate(&mut command)
         .args(["-c", SHELL, CHATD])
+        .env("TERM", terminal)
         .stdin(Stdio::piped());
     for (name, value) in chatd(folder.path()).get_envs() {
         if let Some(value) = value {
@@ -544,10 +557,15 @@ fn in_the_background_the_server_runs_and_in_the_foreground_its_console_is_there(
     expect_answer(&mut server, "lock", "Nobody new can log in");
     expect_answer(&mut server, "unlock", "Everybody can log in again.");
     // Suspended while it waits for a line, then continued in the background.
+    let begun = if terminal == "dumb" { "" } else { "lo" };
+    let before = server.process.out.so_far().len();
+    server.process.type_keys(begun);
+    server.process.out.text_after(before, begun);
     expect_answer(&mut server, "!suspend", "in the background");
     chat(&server);
     server.process.type_line("!fg");
-    expect_answer(&mut server, "lock", "Nobody new can log in");
+    let rest = &"lock"[begun.len()..];
+    expect_answer(&mut server, rest, "Nobody new can log in");
     server.process.type_line("!quit");
     let status = server.process.wait();
     assert!(

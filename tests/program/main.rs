@@ -31,6 +31,8 @@ mod crowd;
 #[cfg(unix)]
 mod data_folder;
 mod docs;
+#[cfg(unix)]
+mod editor;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 mod gui;

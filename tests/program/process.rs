@@ -27,7 +27,7 @@ struct Gathered {
 
 impl Output {
     /// The output that comes through `pipe`; nobody reads it before [`read`](Self::read) is called.
-    fn held(pipe: Option<impl Read + Send + 'static>) -> Output {
+    pub fn held(pipe: Option<impl Read + Send + 'static>) -> Output {
         let is_over = pipe.is_none();
         let gathered = Gathered {
             bytes: Vec::new(),
@@ -111,6 +111,18 @@ impl Output {
         found.unwrap_or_else(|all| panic!("no line that begins with {start:?} in\n{all}"))
     }
 
+    /// What stands behind the first `length` bytes, up to and including the first place where they contain `what`, once it
+    /// has been written.
+    #[track_caller]
+    pub fn text_after(&self, length: usize, what: &str) -> String {
+        let found = self.wait(|gathered| {
+            let text = String::from_utf8_lossy(gathered.bytes.get(length..)?);
+            let place = text.find(what)?;
+            Some(text[..place + what.len()].to_owned())
+        });
+        found.unwrap_or_else(|all| panic!("no {what:?} behind {length} bytes of\n{all:?}"))
+    }
+
     /// Everything up to and including the first line that begins with `start`.
     #[track_caller]
     pub fn text_to(&self, start: &str) -> String {
@@ -178,8 +190,13 @@ impl Process {
 
     /// Types a line.
     pub fn type_line(&mut self, line: &str) {
+        self.type_keys(&format!("{line}\n"));
+    }
+
+    /// Types what need not be a whole line.
+    pub fn type_keys(&mut self, keys: &str) {
         let input = self.input.as_mut().expect("a piped input");
-        input.write_all(format!("{line}\n").as_bytes()).unwrap();
+        input.write_all(keys.as_bytes()).unwrap();
     }
 
     /// The number by which the system knows it.

@@ -1,6 +1,6 @@
 //! Lines from a keyboard, or from whatever else standard input is.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, IsTerminal};
 use std::thread;
 use std::time::Duration;
 
@@ -8,8 +8,15 @@ use std::time::Duration;
 /// memory.
 pub(super) const LONGEST: usize = 16 << 10;
 
+/// The longest line that a terminal hands over, in bytes with its end, where it edits the line itself. The system throws
+/// away what goes beyond (termios(3), "Canonical and noncanonical mode").
+const LONGEST_OF_TERMINAL: usize = 4095;
+
+/// What is said of a longer line.
+pub(super) const TOO_LONG: &str = "this line is too long; it has been ignored";
+
 /// How long a program in the background leaves its terminal alone.
-const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +25,12 @@ pub(super) enum Typed {
     Line(String),
     /// One that can't be used: why.
     Unusable(&'static str),
+    /// Ctrl-C, which cleared a line that was begun.
+    Cleared,
+    /// Ctrl-C on an empty line.
+    Interrupt,
+    /// The key that stands for the end of the input, on a terminal, where there may be more.
+    EndKey,
     /// There is no more.
     End,
 }
@@ -59,7 +72,11 @@ impl<R: BufRead> Lines<R> {
                 Some(place) => (place + 1, true),
                 None => (bytes.len(), bytes.is_empty()),
             };
-            let room = LONGEST - line.len();
+            let longest = match self.is_terminal {
+                true => LONGEST_OF_TERMINAL,
+                false => LONGEST,
+            };
+            let room = longest - line.len();
             is_long |= count > room;
             line.extend_from_slice(&bytes[..count.min(room)]);
             self.input.consume(count);
@@ -67,8 +84,14 @@ impl<R: BufRead> Lines<R> {
                 continue;
             }
             return Ok(match String::from_utf8(line) {
-                _ if is_long => Typed::Unusable("this line is too long; it has been ignored"),
-                Ok(line) if count == 0 && line.is_empty() => Typed::End,
+                _ if is_long => Typed::Unusable(TOO_LONG),
+                // A terminal that is gone is none any more.
+                Ok(line) if count == 0 && line.is_empty() => {
+                    match self.is_terminal && io::stdin().is_terminal() {
+                        true => Typed::EndKey,
+                        false => Typed::End,
+                    }
+                }
                 Ok(line) => Typed::Line(line),
                 Err(_) => Typed::Unusable("this line is not UTF-8; it has been ignored"),
             });
@@ -94,12 +117,12 @@ fn stay_in_background() {}
 
 /// Whether this is how reading from the terminal fails in the background.
 #[cfg(unix)]
-fn is_background(error: &io::Error) -> bool {
+pub(super) fn is_background(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }
 
 #[cfg(not(unix))]
-fn is_background(_: &io::Error) -> bool {
+pub(super) fn is_background(_: &io::Error) -> bool {
     false
 }
 

@@ -1,15 +1,15 @@
 //! The teacher's console: lines in, sentences out. All that it does, [`Moderator`] does.
 
 mod console_command;
+mod editor;
 mod lines;
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
-
 use self::console_command::{ConsoleCommand, VERBS, Whom, nearest, parse};
+use self::editor::Editor;
 use self::lines::{Lines, Typed};
 use super::addresses::own_addresses;
 use super::banner;
@@ -17,12 +17,19 @@ use super::handle::Handle;
 use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
 use super::refusals::RefusedLogin;
 use crate::chat::moderation::{MutedName, RuleChange};
-use crate::printable::Printable;
+use crate::printable::{Printable, without_controls};
 use crate::storage::bans::{Ban, Banned};
-use crate::texts::{verbs as texts, width};
+use crate::sync::Instant;
+use crate::texts::{self, verbs, width};
+use jiff::Timestamp;
+
+pub use self::editor::is_editable;
 
 /// What the console says first.
 const WELCOME: &str = "Type help and Enter to see what you can do here.";
+
+/// Ctrl-C on an empty line stops the server if it comes again within this time.
+const TWICE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Takes commands from `input` until it ends or says to quit, and writes what came of them to `output`.
 ///
@@ -30,23 +37,52 @@ const WELCOME: &str = "Type help and Enter to see what you can do here.";
 /// the server running. `is_terminal` says that the input is one; then the console waits while the program is in the
 /// background.
 pub fn run(handle: &Handle, input: impl BufRead, is_terminal: bool, output: impl Write) {
+    let mut lines = Lines::new(input, is_terminal);
+    converse(handle, is_terminal, output, || lines.next());
+}
+
+/// The same, with lines that are edited in the terminal that standard input and output [are](is_editable).
+pub fn run_in_terminal(handle: &Handle, output: impl Write) {
+    match Editor::new(handle.moderator().clone()) {
+        Ok(mut editor) => converse(handle, true, output, || editor.next()),
+        Err(error) => {
+            log::warn!("lines can't be edited in this terminal: {error}");
+            run(handle, io::stdin().lock(), true, output);
+        }
+    }
+}
+
+fn converse(
+    handle: &Handle,
+    is_terminal: bool,
+    output: impl Write,
+    mut next: impl FnMut() -> io::Result<Typed>,
+) {
     let mut console = Console {
         handle,
         moderator: handle.moderator(),
+        is_terminal,
         output,
         zone: jiff::tz::TimeZone::system(),
         question: None,
+        interrupted: None,
     };
     console.tell(WELCOME);
-    let mut lines = Lines::new(input, is_terminal);
     let end = loop {
-        match lines.next() {
+        match next() {
             Ok(Typed::Line(line)) => {
-                if !console.take(&line) {
+                if !console.take(&without_controls(&line)) {
                     return;
                 }
             }
             Ok(Typed::Unusable(why)) => console.tell(why),
+            Ok(Typed::Cleared) => {}
+            Ok(Typed::Interrupt) => {
+                if !console.interrupt() {
+                    return;
+                }
+            }
+            Ok(Typed::EndKey) => console.tell(texts::console::how_to_stop()),
             Ok(Typed::End) => break "its input has ended".to_owned(),
             Err(error) => break format!("its input has failed: {error}"),
         }
@@ -54,15 +90,26 @@ pub fn run(handle: &Handle, input: impl BufRead, is_terminal: bool, output: impl
     log::info!("the console has closed ({end}); the server goes on");
 }
 
+/// What the next line is to answer with yes or no.
+enum Question {
+    /// Whether to ban an address that several users share.
+    Ban(Banned, Option<Timestamp>),
+    /// Whether to stop the server, though somebody is online.
+    Quit,
+}
+
 /// One teacher's console.
 struct Console<'a, W> {
     handle: &'a Handle,
     moderator: &'a Moderator,
+    /// Whether somebody types, who can be asked.
+    is_terminal: bool,
     output: W,
     /// Of the clock on the teacher's wall.
     zone: jiff::tz::TimeZone,
-    /// An address that several users share, if the next line is to say whether to ban it.
-    question: Option<(Banned, Option<Timestamp>)>,
+    question: Option<Question>,
+    /// When Ctrl-C came last, on an empty line.
+    interrupted: Option<Instant>,
 }
 
 impl<W: Write> Console<'_, W> {
@@ -74,24 +121,33 @@ impl<W: Write> Console<'_, W> {
 
     /// Takes a line. False says that it was the last.
     fn take(&mut self, line: &str) -> bool {
-        if let Some((banned, until)) = self.question.take() {
-            let text = match line.trim().to_ascii_lowercase().as_str() {
-                "yes" | "y" => self.ban(banned, until, true),
-                "no" | "n" => Ok(format!("{banned} is not banned.")),
-                _ => Ok(format!(
+        self.interrupted = None;
+        if let Some(question) = self.question.take() {
+            let answer = line.trim().to_ascii_lowercase();
+            match (question, answer.as_str()) {
+                (Question::Ban(banned, until), "yes" | "y") => {
+                    let outcome = self.ban(banned, until, true);
+                    self.tell_outcome(outcome);
+                    return true;
+                }
+                (Question::Ban(banned, _), "no" | "n") => {
+                    self.tell(&format!("{banned} is not banned."));
+                    return true;
+                }
+                (Question::Ban(banned, _), _) => self.tell(&format!(
                     "That was neither yes nor no: {banned} is not banned."
                 )),
-            };
-            self.tell_outcome(text);
-            return true;
+                (Question::Quit, "yes" | "y") => return self.stop(),
+                (Question::Quit, "no" | "n") => {
+                    self.tell(texts::console::goes_on());
+                    return true;
+                }
+                (Question::Quit, _) => self.tell(texts::console::neither_so_it_goes_on()),
+            }
         }
         match parse(line) {
             Ok(None) => {}
-            Ok(Some(ConsoleCommand::Quit)) => {
-                self.handle.stop();
-                self.tell("The server stops.");
-                return false;
-            }
+            Ok(Some(ConsoleCommand::Quit)) => return self.quit(),
             Ok(Some(command)) => {
                 let outcome = self.obey(command);
                 self.tell_outcome(outcome);
@@ -105,6 +161,44 @@ impl<W: Write> Console<'_, W> {
             }
         }
         true
+    }
+
+    /// Takes Ctrl-C on an empty line. False says that the console ends.
+    fn interrupt(&mut self) -> bool {
+        match self.question.take() {
+            Some(Question::Ban(banned, _)) => self.tell(&format!("{banned} is not banned.")),
+            Some(Question::Quit) => self.tell(texts::console::goes_on()),
+            None => {}
+        }
+        let now = Instant::now();
+        let before = self.interrupted.replace(now);
+        if before.is_some_and(|before| now.saturating_duration_since(before) <= TWICE_WITHIN) {
+            return self.stop();
+        }
+        self.tell(texts::console::press_again());
+        true
+    }
+
+    /// Stops the server, unless somebody is online and somebody is there to ask. False says that it stops.
+    fn quit(&mut self) -> bool {
+        let online = match self.moderator.room() {
+            Ok(room) if self.is_terminal => room.users.len(),
+            _ => 0,
+        };
+        match online {
+            0 => return self.stop(),
+            1 => self.tell(texts::console::one_is_online()),
+            count => self.tell(&texts::console::some_are_online(count)),
+        }
+        self.question = Some(Question::Quit);
+        true
+    }
+
+    /// Stops the server, and returns false.
+    fn stop(&mut self) -> bool {
+        self.handle.stop();
+        self.tell(texts::console::stops());
+        false
     }
 
     fn tell_outcome(&mut self, outcome: Result<String, Refusal>) {
@@ -125,19 +219,19 @@ impl<W: Write> Console<'_, W> {
                 "Said to everybody.".to_owned()
             }
             ConsoleCommand::Tell(name, text) => match moderator.tell(&name, &text) {
-                Ok(name) => texts::told(&name),
+                Ok(name) => verbs::told(&name),
                 Err(Refusal::NotOnline(name)) => self.not_online(&name)?,
                 Err(refusal) => return Err(refusal),
             },
             ConsoleCommand::Slow(time) => match (time, moderator.slow(time)?) {
-                (Some(time), true) => texts::slow(&humantime::format_duration(time).to_string()),
-                (None, true) => texts::slow_ended().to_owned(),
-                (_, false) => texts::was_so_already().to_owned(),
+                (Some(time), true) => verbs::slow(&humantime::format_duration(time).to_string()),
+                (None, true) => verbs::slow_ended().to_owned(),
+                (_, false) => verbs::was_so_already().to_owned(),
             },
             ConsoleCommand::Private(is_on) => match moderator.set_private_off(!is_on)? {
-                false => texts::was_so_already().to_owned(),
-                true if is_on => texts::private_on().to_owned(),
-                true => texts::private_off().to_owned(),
+                false => verbs::was_so_already().to_owned(),
+                true if is_on => verbs::private_on().to_owned(),
+                true => verbs::private_off().to_owned(),
             },
             ConsoleCommand::Mute(Whom::All, _) => match moderator.mute_everybody()? {
                 true => "Everybody is muted. They can read, but not write; unmute all ends it."
@@ -182,7 +276,7 @@ impl<W: Write> Console<'_, W> {
             ConsoleCommand::Ban(banned, time) => self.ban(banned, time.map(end_of), false)?,
             ConsoleCommand::UnbanAll => {
                 let (lifted, saved) = moderator.unban_all()?;
-                texts::all_unbanned(lifted) + &remark_on(&saved)
+                verbs::all_unbanned(lifted) + &remark_on(&saved)
             }
             ConsoleCommand::Unban(banned) => {
                 let saved = moderator.unban(&banned)?;
@@ -219,7 +313,7 @@ impl<W: Write> Console<'_, W> {
             ),
             (true, true) => match time {
                 Some(time) => {
-                    texts::muted_for(&name, &humantime::format_duration(time).to_string())
+                    verbs::muted_for(&name, &humantime::format_duration(time).to_string())
                 }
                 None => format!("{name} is muted; unmute {name} ends it."),
             },
@@ -258,7 +352,7 @@ impl<W: Write> Console<'_, W> {
                             "{} use {address}. Ban it all the same? (yes/no)",
                             listed(&names)
                         );
-                        self.question = Some((banned, until));
+                        self.question = Some(Question::Ban(banned, until));
                         return Ok(question);
                     }
                     outcome => outcome?,
@@ -272,7 +366,7 @@ impl<W: Write> Console<'_, W> {
         } = outcome;
         let mut text = match is_new {
             true => match until {
-                Some(until) => texts::banned_until(&banned.to_string(), &self.clock(until)),
+                Some(until) => verbs::banned_until(&banned.to_string(), &self.clock(until)),
                 None => format!("{banned} is banned."),
             },
             false => format!("{banned} was banned already."),
@@ -310,11 +404,11 @@ impl<W: Write> Console<'_, W> {
             let _ = writeln!(text, "Muted by name: {}.", self.listed_mutes(&room.muted));
         }
         if let Some(time) = room.slow {
-            text += &texts::slow(&humantime::format_duration(time).to_string());
+            text += &verbs::slow(&humantime::format_duration(time).to_string());
             text.push('\n');
         }
         if room.is_private_off {
-            text += texts::private_off();
+            text += verbs::private_off();
             text.push('\n');
         }
         if room.is_locked {
@@ -325,7 +419,7 @@ impl<W: Write> Console<'_, W> {
 
     fn refused(&self, refused: &[RefusedLogin]) -> String {
         if refused.is_empty() {
-            return texts::nobody_refused().to_owned();
+            return verbs::nobody_refused().to_owned();
         }
         let rows: Vec<[String; 5]> = refused
             .iter()
@@ -369,7 +463,7 @@ impl<W: Write> Console<'_, W> {
             .map(|ban| {
                 let since = ban.since.parse::<jiff::Timestamp>();
                 let since = since.map(|since| format!("since {}", self.clock(since)));
-                let until = ban.until.map(|until| texts::until(&self.clock(until)));
+                let until = ban.until.map(|until| verbs::until(&self.clock(until)));
                 [
                     ban.banned.to_string(),
                     since.unwrap_or_default(),
@@ -382,7 +476,7 @@ impl<W: Write> Console<'_, W> {
 
     fn listed_mutes(&self, muted: &[MutedName]) -> String {
         let in_words = |muted: &MutedName| match muted.until {
-            Some(until) => format!("{} ({})", muted.name, texts::until(&self.clock(until))),
+            Some(until) => format!("{} ({})", muted.name, verbs::until(&self.clock(until))),
             None => muted.name.clone(),
         };
         let words: Vec<String> = muted.iter().map(in_words).collect();
