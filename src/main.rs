@@ -19,9 +19,9 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     set_language(config.lang.unwrap_or_else(system_language));
-    let log_end = match logging::start() {
+    let log_end = match logging::start(config.log.as_deref()) {
         Ok(log_end) => log_end,
-        Err(error) => return fail(&StartError::Thread(error)),
+        Err(error) => return fail(&error),
     };
     let outcome = serve(config);
     // What was logged comes before the reason of a failure.

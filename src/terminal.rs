@@ -195,8 +195,6 @@ mod system {
 
 #[cfg(windows)]
 mod system {
-    use std::io;
-
     pub(super) use crate::windows::ConsoleModes as Modes;
 
     pub(super) const LAST_WORDS: &str = "\r\n";

@@ -100,6 +100,11 @@ pub struct Config {
     #[arg(long, env = "CHATD_LANG", value_name = "LANGUAGE", value_parser = Language::from_str)]
     pub lang: Option<Language>,
 
+    /// File to append the log to; the terminal keeps warnings and errors. At 10MiB it is renamed to FILE.1, and a new one
+    /// begins [default: standard error]
+    #[arg(long, env = "CHATD_LOG", value_name = "FILE")]
+    pub log: Option<PathBuf>,
+
     /// Time between two heartbeats
     #[arg(long, env = "CHATD_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = parse_time)]
     pub heartbeat: Duration,

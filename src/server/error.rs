@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use crate::storage::{AccountsError, BansError, CertificateError, DataDirError};
 
@@ -33,6 +34,8 @@ pub enum StartError {
     Bans(BansError),
     /// The certificate can't be used.
     Certificate(CertificateError),
+    /// The log file can't be opened.
+    Log(PathBuf, io::Error),
     /// The system gives no thread.
     Thread(io::Error),
     /// The system lets the process hold no connection; the text is what would help.
@@ -102,6 +105,13 @@ impl fmt::Display for StartError {
             }
             StartError::Certificate(error) => {
                 write!(f, "{error} (see --tls-cert and --tls-key, or --no-tls)")
+            }
+            StartError::Log(path, error) => {
+                let path = path.display();
+                write!(
+                    f,
+                    "cannot open the log file {path}: {error}; choose another with --log"
+                )
             }
             StartError::Thread(error) => write!(f, "the system gives no thread: {error}"),
             StartError::NoRoom(advice) => {

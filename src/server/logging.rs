@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::LevelFilter;
 
+use super::error::StartError;
+use super::log_file::LogFile;
 use crate::printable::Printable;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -22,18 +25,24 @@ use crate::terminal;
 /// Lines that may wait to be written.
 const CAPACITY: usize = 1024;
 
+/// How the lines begin that the terminal keeps if the log goes to a file.
+const URGENT: [&[u8]; 2] = [b"ERROR", b"WARN "];
+
 /// The crate's name, with which the targets of all its log lines begin.
 const OWN_TARGET: &str = env!("CARGO_CRATE_NAME");
 
 /// The level, unless the environment says otherwise.
 const DEFAULT_FILTER: &str = "info";
 
-/// Sends the log to standard error, at level `info` unless the environment variable `RUST_LOG` says otherwise; a line
-/// tells of one that says nothing of this program.
+/// Sends the log to standard error, or appends it to `file`, at level `info` unless the environment variable `RUST_LOG` says otherwise; a line
+/// tells of one that says nothing of this program. With a file, standard error still gets warnings and errors.
 /// Panics are logged too. A second call does nothing.
 ///
-/// The error says that there is no thread to be had.
-pub fn start() -> io::Result<LogEnd> {
+/// The error says that the file can't be opened, or that there is no thread to be had.
+pub fn start(file: Option<&Path>) -> Result<LogEnd, StartError> {
+    let open =
+        |path: &Path| LogFile::open(path).map_err(|error| StartError::Log(path.to_owned(), error));
+    let file = file.map(open).transpose()?;
     let (sender, lines) = bounded(CAPACITY);
     let lost = Arc::new(AtomicU64::new(0));
     let queue = LogQueue {
@@ -42,7 +51,13 @@ pub fn start() -> io::Result<LogEnd> {
     };
     thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_lines(&lines, &lost, &TimeZone::system(), write_line))?;
+        .spawn(move || {
+            let mut destination = Destination { file };
+            write_lines(&lines, &lost, &TimeZone::system(), |line, is_urgent| {
+                destination.write(line, is_urgent);
+            });
+        })
+        .map_err(StartError::Thread)?;
     let filter = std::env::var(env_logger::DEFAULT_FILTER_ENV).ok();
     let (usable, useless) = match &filter {
         Some(filter) if !is_filter(filter) => (DEFAULT_FILTER, Some(filter)),
@@ -153,20 +168,24 @@ impl Write for LogQueue {
     }
 }
 
-/// Writes what comes through the channel, with the local time. This thread tells the time, not the one that logs: the
+/// Hands over what comes through the channel, with the local time, and whether it is urgent. This thread tells the time, not the one that logs: the
 /// thread of an idle connection keeps every page of its stack that it has ever touched, and telling the time takes some.
 fn write_lines(
     lines: &Receiver<Entry>,
     lost: &AtomicU64,
     zone: &TimeZone,
-    mut write: impl FnMut(&str),
+    mut write: impl FnMut(&str, bool),
 ) {
     for entry in lines {
         match entry {
             Entry::Line(time, line) => {
                 let time = time.to_zoned(zone.clone());
                 let time = time.strftime("%Y-%m-%d %H:%M:%S");
-                write(&format!("{time} {}", String::from_utf8_lossy(&line)));
+                let is_urgent = URGENT.iter().any(|level| line.starts_with(level));
+                write(
+                    &format!("{time} {}", String::from_utf8_lossy(&line)),
+                    is_urgent,
+                );
             }
             Entry::Flush(done) => {
                 let _ = done.send(());
@@ -174,20 +193,41 @@ fn write_lines(
         }
         match lost.swap(0, Ordering::Relaxed) {
             0 => {}
-            count => write(&format!(
-                "({count} log lines were lost here: the output stood still)\n"
-            )),
+            count => write(
+                &format!("({count} log lines were lost here: the output stood still)\n"),
+                true,
+            ),
         }
     }
 }
 
-/// Writes a line to standard error. Errors are ignored: there is nowhere to report them.
-fn write_line(line: &str) {
+/// Where the lines go.
+struct Destination {
+    file: Option<LogFile>,
+}
+
+impl Destination {
+    /// Writes a line; one that is urgent also to standard error, if there is a file.
+    fn write(&mut self, line: &str, is_urgent: bool) {
+        let Some(file) = &mut self.file else {
+            return write_to_terminal(line);
+        };
+        if let Some(failure) = file.write(line) {
+            write_to_terminal(&format!("{}\n", Printable(&failure)));
+        }
+        if is_urgent {
+            write_to_terminal(line);
+        }
+    }
+}
+
+/// Writes to standard error. Errors are ignored: there is nowhere to report them.
+fn write_to_terminal(text: &str) {
     let mut output = io::stderr();
     match output.is_terminal() {
-        true => terminal::print(line),
+        true => terminal::print(text),
         false => {
-            let _ = output.write_all(line.as_bytes());
+            let _ = output.write_all(text.as_bytes());
         }
     }
 }
@@ -242,7 +282,7 @@ mod tests {
         }
         drop(queue);
         let mut text = String::new();
-        write_lines(&lines, &lost, &TimeZone::UTC, |line| text += line);
+        write_lines(&lines, &lost, &TimeZone::UTC, |line, _| text += line);
         let (time, rest) = text.split_at("2026-11-27 12:00:00 ".len());
         assert!(
             time.trim_end().parse::<jiff::civil::DateTime>().is_ok(),

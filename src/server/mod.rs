@@ -12,6 +12,7 @@ pub mod error;
 pub mod handle;
 mod inbox;
 mod listener;
+mod log_file;
 pub mod logging;
 pub mod moderator;
 mod permits;

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use crate::accounts::{PASSWORD, line_for, log_in_registered};
 use crate::harness::{Client, Way, came, left, said};
+#[cfg(unix)]
+use crate::process::{CHATD, can_run, isolate};
 use crate::process::{Chatd, chatd, refused};
 
 /// chatd with a console that a test types into.
@@ -519,8 +521,6 @@ while True:
 #[cfg(unix)]
 #[test]
 fn in_the_background_the_server_runs_and_in_the_foreground_its_console_is_there() {
-    use crate::process::{CHATD, can_run, isolate};
-
     if !can_run("python3", "--version") {
         return;
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::accounts::{PASSWORD, line_for, log_in_registered};
 use crate::harness::{Client, Way};
-use crate::process::{Chatd, chatd};
+use crate::process::{Chatd, chatd, refused};
 
 /// Where a client connects from, as the log shows it.
 fn address_of(client: &Client) -> String {
@@ -408,5 +408,45 @@ fn no_password_is_ever_logged() {
     assert!(log.contains("Anna came"), "{log}");
     for secret in [PASSWORD, "Secret", "$scrypt", "cCO9yzr9"] {
         assert!(!log.contains(secret), "{secret} in\n{log}");
+    }
+}
+
+#[test]
+fn a_log_file_is_appended_to_and_standard_error_keeps_what_is_urgent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chatd.log");
+    for (lesson, is_flag) in [(1, true), (2, false)] {
+        let mut command = chatd(folder.path());
+        match is_flag {
+            true => command.arg("--log").arg(&file),
+            false => command.env("CHATD_LOG", &file),
+        };
+        // A level that there is not is warned of.
+        command.env("RUST_LOG", "loud");
+        let server = Chatd::start(command);
+        server.guest(&format!("Anna{lesson}")).log_out();
+        server.guest("Bobby").log_out();
+        let printed = server.stop();
+        assert!(printed.contains(" WARN  RUST_LOG=loud"), "{printed}");
+        assert!(!printed.contains("INFO"), "{printed}");
+    }
+    let log = fs::read_to_string(&file).unwrap();
+    for what in ["Anna1 came", "Anna2 came", "RUST_LOG=loud"] {
+        assert!(log.contains(what), "no {what:?} in\n{log}");
+    }
+    assert_eq!(log.matches(" started: ").count(), 2, "{log}");
+    expect_harmless(&log);
+}
+
+#[test]
+fn a_log_file_that_cannot_be_opened_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("no such folder").join("chatd.log");
+    let mut command = chatd(folder.path());
+    command.arg("--log").arg(&file);
+    let complaint = refused(command);
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    for word in [file.to_str().unwrap(), "--log"] {
+        assert!(complaint.contains(word), "no {word} in: {complaint}");
     }
 }

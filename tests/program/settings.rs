@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::process::{CHATD, Chatd, Process, chatd, isolate, refused};
 
 /// Each flag with its default, and a word that tells what is counted or measured.
-const FLAGS: [(&str, &str, &str); 24] = [
+const FLAGS: [(&str, &str, &str); 25] = [
     ("bind", "all addresses", "Address"),
     ("port", "4004", "Port"),
     ("tls-port", "4399", "Port"),
@@ -19,6 +19,7 @@ const FLAGS: [(&str, &str, &str); 24] = [
     ("no-registration", "", ""),
     ("console", "", ""),
     ("lang", "the system's", "Language"),
+    ("log", "standard error", "File"),
     ("heartbeat", "15s", "Time"),
     ("dead-after", "three quarters of the heartbeat", "Time"),
     ("max-connections", "4096", "Connections"),

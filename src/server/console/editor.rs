@@ -19,7 +19,9 @@ use rustyline::{
 };
 
 use super::console_command::VERBS;
-use super::lines::{BACKGROUND_PAUSE, LONGEST, Lines, TOO_LONG, Typed, is_background};
+use super::lines::{
+    BACKGROUND_PAUSE, LONGEST, Lines, TOO_LONG, Typed, is_background, stay_in_background,
+};
 use crate::printable::without_controls;
 use crate::server::moderator::Moderator;
 use crate::sync::{Arc, Mutex};
@@ -55,13 +57,12 @@ pub(super) struct Editor {
     key: Arc<Mutex<Option<Key>>>,
     /// What the next line begins with: before the cursor, and behind it.
     begun: (String, String),
-    /// Reads where no line can be edited.
-    plain: Lines<io::StdinLock<'static>>,
 }
 
 impl Editor {
     /// An editor that completes the names of who is in the room. The error says why there is none.
     pub(super) fn new(moderator: Moderator) -> rustyline::Result<Editor> {
+        stay_in_background();
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .bell_style(BellStyle::None)
@@ -104,7 +105,6 @@ impl Editor {
             editor,
             key,
             begun: Default::default(),
-            plain: Lines::new(io::stdin().lock(), true),
         })
     }
 
@@ -115,7 +115,7 @@ impl Editor {
                 thread::sleep(BACKGROUND_PAUSE);
             }
             if !system::has_low_descriptors() {
-                return self.plain.next();
+                return Lines::new(io::stdin().lock(), true).next();
             }
             let (before, behind) = std::mem::take(&mut self.begun);
             terminal::begin_line();

@@ -102,7 +102,7 @@ impl<R: BufRead> Lines<R> {
 /// Makes reading from the terminal fail while this program is in the background, and writing to it go on. Unless its
 /// thread has blocked these signals, the system stops the whole program (POSIX, General Terminal Interface, 11.1.4).
 #[cfg(unix)]
-fn stay_in_background() {
+pub(super) fn stay_in_background() {
     use nix::sys::signal::{SigSet, Signal};
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTTIN);
@@ -113,7 +113,7 @@ fn stay_in_background() {
 }
 
 #[cfg(not(unix))]
-fn stay_in_background() {}
+pub(super) fn stay_in_background() {}
 
 /// Whether this is how reading from the terminal fails in the background.
 #[cfg(unix)]
