@@ -51,7 +51,13 @@ fn serve(config: Config) -> Result<(), StartError> {
             console::run_in_terminal(&handle, std::io::stdout());
         } else if has_console {
             let input = std::io::stdin().lock();
-            console::run(&handle, input, is_terminal, std::io::stdout());
+            console::run(
+                &handle,
+                input,
+                is_terminal,
+                std::io::stdout(),
+                std::io::stdout(),
+            );
         }
     };
     thread::Builder::new()

@@ -99,14 +99,14 @@ pub(crate) fn close() {
     }
 }
 
-/// Writes lines to standard error, which is the terminal: above the line that is edited, if any is. Waits while the
-/// terminal stands still.
-pub(crate) fn print(text: &str) {
+/// Writes lines to the terminal, which `output` is: above the line that is edited, if any is. Waits while the terminal stands
+/// still.
+pub(crate) fn print(text: &str, mut output: impl Write) {
     let mut state = STATE.lock();
     if !matches!(state.phase, Phase::Starting | Phase::Editing) {
         state.is_writing = true;
         drop(state);
-        let _ = io::stderr().write_all(text.as_bytes());
+        let _ = output.write_all(text.as_bytes());
         STATE.lock().is_writing = false;
         CHANGED.notify_all();
         return;
@@ -127,7 +127,7 @@ pub(crate) fn print(text: &str) {
         );
     } else if let Some(text) = state.on_the_way.take() {
         drop(state);
-        let _ = io::stderr().write_all(text.as_bytes());
+        let _ = output.write_all(text.as_bytes());
     }
 }
 

@@ -225,7 +225,7 @@ impl Destination {
 fn write_to_terminal(text: &str) {
     let mut output = io::stderr();
     match output.is_terminal() {
-        true => terminal::print(text),
+        true => terminal::print(text, io::stderr()),
         false => {
             let _ = output.write_all(text.as_bytes());
         }

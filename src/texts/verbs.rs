@@ -3,6 +3,11 @@
 use super::texts;
 
 texts! {
+    /// What a user writes to the teacher.
+    from_student(name: &str, text: &str) {
+        en: "[{name} to you] {text}",
+        zh: "［{name} 对你说］{text}",
+    }
     told(name: &str) {
         en: "Said to {name}.",
         zh: "已对 {name} 说。",

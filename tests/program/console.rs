@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::accounts::{PASSWORD, line_for, log_in_registered};
-use crate::harness::{Client, Way, came, left, said};
+use crate::harness::{Client, Way, came, delivered, left, said};
 #[cfg(unix)]
 use crate::process::{CHATD, can_run, isolate};
 use crate::process::{Chatd, chatd, refused};
@@ -201,6 +201,10 @@ fn what_the_teacher_asks_and_rules_is_answered_in_a_sentence() {
         expect_answer(&mut server, line, answer);
     }
     anna.expect(json!({"Command": "13", "FriendName": "admin", "Message": "come here"}));
+    anna.write_to("Admin", "I am\n\u{1b}[2J\u{202e}lost");
+    anna.expect(delivered("Admin"));
+    let shown = "[Anna to you] I am\\n\\u{1b}[2J\\u{202e}lost";
+    server.process.out.line_with(shown);
     let log = quit(server);
     for words in [
         "refused the login of \"anna\"",
@@ -281,6 +285,16 @@ fn a_mistyped_command_explains_itself() {
     );
     assert!(printed(&server).len() < 10_000);
     quit(server);
+}
+
+#[test]
+fn without_a_console_nobody_reads_what_is_written_to_the_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    let mut anna = server.guest("Anna");
+    anna.write_to("admin", "anybody?");
+    assert_eq!(anna.receive()["Flag"], 0);
+    server.stop();
 }
 
 #[test]

@@ -6,7 +6,11 @@ mod lines;
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
+use std::thread;
 use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::{Receiver, bounded};
+use jiff::Timestamp;
 
 use self::console_command::{ConsoleCommand, VERBS, Whom, nearest, parse};
 use self::editor::Editor;
@@ -14,14 +18,15 @@ use self::lines::{Lines, Typed};
 use super::addresses::own_addresses;
 use super::banner;
 use super::handle::Handle;
+use super::inbox::StudentMessage;
 use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
 use super::refusals::RefusedLogin;
 use crate::chat::moderation::{MutedName, RuleChange};
 use crate::printable::{Printable, without_controls};
 use crate::storage::bans::{Ban, Banned};
 use crate::sync::Instant;
+use crate::terminal;
 use crate::texts::{self, verbs, width};
-use jiff::Timestamp;
 
 pub use self::editor::is_editable;
 
@@ -36,18 +41,34 @@ const TWICE_WITHIN: Duration = Duration::from_secs(2);
 /// Meant for a thread of its own: it waits for input, and for output that stands still. The end of the input leaves
 /// the server running. `is_terminal` says that the input is one; then the console waits while the program is in the
 /// background.
-pub fn run(handle: &Handle, input: impl BufRead, is_terminal: bool, output: impl Write) {
+///
+/// What users write to the teacher meanwhile goes to `messages`.
+pub fn run(
+    handle: &Handle,
+    input: impl BufRead,
+    is_terminal: bool,
+    output: impl Write,
+    mut messages: impl Write + Send,
+) {
     let mut lines = Lines::new(input, is_terminal);
-    converse(handle, is_terminal, output, || lines.next());
+    let show = |text: &str| {
+        let _ = messages
+            .write_all(text.as_bytes())
+            .and_then(|()| messages.flush());
+    };
+    converse(handle, is_terminal, output, || lines.next(), show);
 }
 
 /// The same, with lines that are edited in the terminal that standard input and output [are](is_editable).
 pub fn run_in_terminal(handle: &Handle, output: impl Write) {
     match Editor::new(handle.moderator().clone()) {
-        Ok(mut editor) => converse(handle, true, output, || editor.next()),
+        Ok(mut editor) => {
+            let show = |text: &str| terminal::print(text, io::stdout());
+            converse(handle, true, output, || editor.next(), show);
+        }
         Err(error) => {
             log::warn!("lines can't be edited in this terminal: {error}");
-            run(handle, io::stdin().lock(), true, output);
+            run(handle, io::stdin().lock(), true, output, io::stdout());
         }
     }
 }
@@ -57,6 +78,48 @@ fn converse(
     is_terminal: bool,
     output: impl Write,
     mut next: impl FnMut() -> io::Result<Typed>,
+    show: impl FnMut(&str) + Send,
+) {
+    thread::scope(|scope| {
+        // Dropped at the end, which ends the thread.
+        let (_reading, end) = bounded(0);
+        if let Ok(messages) = handle.moderator().read_messages() {
+            let shown = thread::Builder::new()
+                .name("inbox".to_owned())
+                .spawn_scoped(scope, move || show_messages(&messages, &end, show));
+            if let Err(error) = shown {
+                log::warn!("cannot show what users write to the teacher: {error}");
+            }
+        }
+        obey_lines(handle, is_terminal, output, &mut next);
+    });
+}
+
+/// Shows what users write to the teacher, until `end` is closed.
+fn show_messages(
+    messages: &Receiver<StudentMessage>,
+    end: &Receiver<()>,
+    mut show: impl FnMut(&str),
+) {
+    loop {
+        crossbeam_channel::select! {
+            recv(messages) -> message => match message {
+                Ok(StudentMessage { from, text }) => {
+                    let text = Printable(&text).to_string();
+                    show(&format!("{}\n", verbs::from_student(&from, &text)));
+                }
+                Err(_) => return,
+            },
+            recv(end) -> _ => return,
+        }
+    }
+}
+
+fn obey_lines(
+    handle: &Handle,
+    is_terminal: bool,
+    output: impl Write,
+    next: &mut impl FnMut() -> io::Result<Typed>,
 ) {
     let mut console = Console {
         handle,
