@@ -9,8 +9,10 @@ pub mod room;
 mod room_moderation;
 pub mod roster;
 pub mod session;
+pub mod transcript;
 
 pub use event::Event;
 pub use fan_out::EventQueue;
 pub use room::Room;
 pub use session::{Session, SessionMap};
+pub use transcript::{Transcript, TranscriptEnd};

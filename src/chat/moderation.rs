@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::session::Session;
+use super::transcript::Transcript;
 use crate::sync::Arc;
 use crate::sync::channel::Sender;
 use crate::transport::CloseCause;
@@ -31,6 +32,13 @@ pub enum ModeratorAction {
         line: Lines,
         /// Told the user's name, if the user is online.
         reply: Sender<Option<String>>,
+    },
+    /// Write what is said from now on to a transcript, or to none. Everybody is told.
+    Record {
+        /// The transcript.
+        transcript: Option<Transcript>,
+        /// Told when it is in force, and whether it was on before.
+        reply: Sender<bool>,
     },
     /// Tell who is online, and the rules.
     Look {

@@ -7,11 +7,12 @@ use super::flow_control::SpeakingTurn;
 use super::moderation::Rules;
 use super::roster::Roster;
 use super::session::{Session, SessionMap};
+use super::transcript::Transcript;
 use crate::storage::accounts::{Account, Accounts, GuestClaim};
 use crate::storage::bans::Bans;
 use crate::sync::Arc;
-use crate::texts::reasons;
-use crate::wire::ServerMessage;
+use crate::texts::{moderation, reasons};
+use crate::wire::{Lines, ServerMessage};
 
 /// Who is online, and all that is needed to apply an event. One thread at a time has the room; see
 /// [`fan_out`](super::fan_out).
@@ -24,6 +25,8 @@ pub struct Room {
     /// The sessions whose events are in the batch, each with its turn to speak.
     in_batch: Vec<(Arc<Session>, Option<SpeakingTurn>)>,
     pub(super) is_stopping: bool,
+    /// Where what is said is written, if anywhere.
+    pub(super) transcript: Option<Transcript>,
 }
 
 impl Room {
@@ -36,6 +39,7 @@ impl Room {
             rules: Rules::default(),
             in_batch: Vec::new(),
             is_stopping: false,
+            transcript: None,
         }
     }
 
@@ -82,7 +86,7 @@ impl Room {
                 turn,
             } => {
                 match self.may_speak(&session) {
-                    Ok(()) => self.roster.broadcast(&lines),
+                    Ok(()) => self.say(&lines),
                     Err(Some(why)) => {
                         for _ in lines.split_inclusive(|byte| *byte == b'\n') {
                             session.connection().send(&ServerMessage::notice(why));
@@ -122,8 +126,18 @@ impl Room {
                 // The stopping server counts on the reply when it finds the session map empty.
                 let _ = reply.send(self.roster.members().cloned().collect());
                 self.roster.clear();
+                // Which ends its file.
+                self.transcript = None;
             }
         }
+    }
+
+    /// Broadcasts one or more 32s.
+    pub(super) fn say(&mut self, lines: &Lines) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note(lines);
+        }
+        self.roster.broadcast(lines);
     }
 
     /// Whether what a session says is passed on. If not, the error is what its user is told: nothing, if the user
@@ -170,7 +184,11 @@ impl Room {
             return Err(reasons::connection_ends().into());
         }
         session.obey(&self.rules);
+        let connection = Arc::clone(session.connection());
         self.roster.join(session, claim);
+        if self.transcript.is_some() {
+            connection.send(&ServerMessage::notice(moderation::recorded()));
+        }
         Ok(())
     }
 }

@@ -4,14 +4,15 @@ use super::moderation::{ModeratorAction, Rule, RuleChange};
 use super::room::Room;
 use super::session::Session;
 use crate::sync::Arc;
-use crate::wire::NameKey;
+use crate::texts::moderation as texts;
+use crate::wire::{NameKey, ServerMessage};
 
 impl Room {
     /// Does what the teacher wants. A teacher who does not wait for the reply any more has no use for it.
     pub(super) fn moderate(&mut self, action: ModeratorAction) {
         match action {
             ModeratorAction::Say(_) if self.is_stopping => {}
-            ModeratorAction::Say(line) => self.roster.broadcast(&line),
+            ModeratorAction::Say(line) => self.say(&line),
             ModeratorAction::Tell { name, line, reply } => {
                 let member = self.roster.flush_member(&name);
                 let told = member.map(|member| {
@@ -19,6 +20,22 @@ impl Room {
                     member.name().to_owned()
                 });
                 let _ = reply.send(told);
+            }
+            ModeratorAction::Record { transcript, reply } => {
+                let is_on = transcript.is_some();
+                let was_on = std::mem::replace(&mut self.transcript, transcript).is_some();
+                if is_on != was_on {
+                    // What was said before comes before.
+                    self.roster.flush(usize::MAX);
+                    let notice = ServerMessage::notice(match is_on {
+                        true => texts::recorded(),
+                        false => texts::recorded_no_more(),
+                    });
+                    for member in self.roster.members() {
+                        member.connection().send(&notice);
+                    }
+                }
+                let _ = reply.send(was_on);
             }
             ModeratorAction::Look { reply } => {
                 let online = self.roster.members().cloned().collect();

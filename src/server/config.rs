@@ -105,6 +105,11 @@ pub struct Config {
     #[arg(long, env = "CHATD_LOG", value_name = "FILE")]
     pub log: Option<PathBuf>,
 
+    /// File to which what is said in the room is written, never what is private; it is appended to. Everybody who logs in is
+    /// told
+    #[arg(long, env = "CHATD_TRANSCRIPT", value_name = "FILE")]
+    pub transcript: Option<PathBuf>,
+
     /// Time between two heartbeats
     #[arg(long, env = "CHATD_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = parse_time)]
     pub heartbeat: Duration,

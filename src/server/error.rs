@@ -28,6 +28,8 @@ pub enum StartError {
     NoSuchAddress(IpAddr, Vec<IpAddr>),
     /// The data folder can't be used.
     DataDir(DataDirError),
+    /// The transcript can't be written.
+    Transcript(PathBuf, io::Error),
     /// The accounts can't be read.
     Accounts(AccountsError),
     /// The bans can't be read.
@@ -79,6 +81,11 @@ impl fmt::Display for StartError {
                     own.join(", ")
                 )
             }
+            StartError::Transcript(path, error) => write!(
+                f,
+                "cannot write the transcript {}: {error}; choose another file with --transcript",
+                path.display()
+            ),
             StartError::DataDir(error @ DataDirError::Io(_, cause)) => {
                 write!(f, "{error}; {}", advice(cause))
             }

@@ -1,6 +1,7 @@
 //! The process: settings, listeners, the life of a connection, and an orderly end.
 
 pub mod addresses;
+pub mod attendance;
 pub mod banner;
 mod budget;
 pub mod capacity;
@@ -38,13 +39,15 @@ use std::thread;
 use self::listener::{Listener, Port};
 use self::shared::Shared;
 use crate::chat::fan_out::FanOutThread;
-use crate::chat::heartbeat;
+use crate::chat::moderation::ModeratorAction;
+use crate::chat::{Event, Transcript, heartbeat};
 use crate::storage::{Accounts, Bans, DataDir, certificate, clock, permissions};
 use crate::sync::channel::{Receiver, bounded};
 use crate::sync::{AbortOnPanic, Arc, Weak};
 use crate::transport::Connection;
 
 pub use addresses::{OwnAddress, Reach, own_addresses};
+pub use attendance::Attendee;
 pub use config::Config;
 pub use error::StartError;
 pub use handle::Handle;
@@ -115,6 +118,18 @@ impl Server {
 
         let (shared, fan_out_thread, retry_queue) =
             Shared::new(config, Arc::new(accounts), Arc::new(bans), tls);
+        if let Some(path) = &shared.config.transcript {
+            let failed = |error| StartError::Transcript(path.clone(), error);
+            let (transcript, end) = Transcript::open(path).map_err(failed)?;
+            let (reply, _) = bounded(1);
+            let record = ModeratorAction::Record {
+                transcript: Some(transcript),
+                reply,
+            };
+            // Nobody can join before the room runs, and this is the first that it finds.
+            let _ = shared.events.post(Event::Moderate(record));
+            *shared.transcript.lock() = Some(end);
+        }
         let (stop_sender, stop) = bounded(1);
         let handle = Handle {
             plain,

@@ -3,23 +3,29 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
+use super::attendance::Attendee;
 use super::inbox::StudentMessage;
 use super::refusals::RefusedLogin;
 use super::shared::Shared;
 use super::stats::Stats;
 use crate::chat::moderation::{ModeratorAction, MutedName, Rule, RuleChange, SPEAKER, Target};
-use crate::chat::{Event, Session};
+use crate::chat::{Event, Session, Transcript};
 use crate::printable::Printable;
 use crate::storage::bans::{Ban, Banned, why_not_bannable};
+use crate::storage::password;
 use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::sync::{Arc, Weak};
 use crate::texts::reasons;
-use crate::transport::{CloseCause, CloseReason};
+use crate::transport::{CloseCause, CloseReason, Origin};
 use crate::wire::{NameError, NameKey, ServerMessage, check_name};
+
+/// How long the disk may take for the last of a transcript.
+const TRANSCRIPT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The teacher's verbs. Each returns when it is done; none is waited for by users who talk.
 ///
@@ -288,6 +294,49 @@ impl Moderator {
         Ok(self.shared()?.refusals.list())
     }
 
+    /// Who has been online since the start, in the order of the alphabet.
+    pub fn attendance(&self) -> Result<Vec<Attendee>, Refusal> {
+        Ok(self.shared()?.attendance.list())
+    }
+
+    /// Writes what is said in the room from now on to a file, or to none any more; never what is private. Everybody is told,
+    /// and who logs in while it goes on. A file that is there is appended to. False if there is nothing to end.
+    pub fn transcript(&self, file: Option<&Path>) -> Result<bool, Refusal> {
+        let shared = self.shared()?;
+        let (transcript, end) = file
+            .map(Transcript::open)
+            .transpose()
+            .map_err(Refusal::File)?
+            .unzip();
+        let is_on = transcript.is_some();
+        let was_on = shared.ask(|reply| ModeratorAction::Record { transcript, reply })?;
+        let before = std::mem::replace(&mut *shared.transcript.lock(), end);
+        if let Some(before) = before {
+            before.wait(TRANSCRIPT_PATIENCE);
+        }
+        match file {
+            Some(file) => log::info!("what is said is written to {}", file.display()),
+            None if was_on => log::info!("what is said is no longer written down"),
+            None => {}
+        }
+        Ok(is_on || was_on)
+    }
+
+    /// Registers a name, also while users may not, with a password that is made for it and returned. The account is on disk
+    /// then. The error is a sentence.
+    pub fn register(&self, name: &str) -> Result<Result<String, String>, Refusal> {
+        check(name)?;
+        let shared = self.shared()?;
+        let password = password::generate().map_err(|error| Refusal::File(error.into()))?;
+        // Connections are counted from 1.
+        let teacher = Origin::Own(0);
+        let registered = shared.accounts.add(name, &password, 0, teacher);
+        if registered.is_ok() {
+            log::info!("{name} was registered by the teacher");
+        }
+        Ok(registered.map(|()| password).map_err(String::from))
+    }
+
     /// What has happened since the start.
     pub fn stats(&self) -> Result<Stats, Refusal> {
         Ok(self.shared()?.stats())
@@ -362,6 +411,8 @@ pub enum Refusal {
     TooLong(usize),
     /// The disk fails.
     Disk(io::Error),
+    /// A file that the teacher has named can't be used.
+    File(io::Error),
 }
 
 impl fmt::Display for Refusal {
@@ -383,6 +434,7 @@ impl fmt::Display for Refusal {
                 )
             }
             Refusal::Disk(error) => write!(f, "the disk failed: {error}"),
+            Refusal::File(error) => write!(f, "this can't be done: {error}"),
         }
     }
 }

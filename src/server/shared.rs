@@ -2,6 +2,7 @@
 
 use openssl::ssl::SslContext;
 
+use super::attendance::Attendance;
 use super::budget::Budgets;
 use super::config::Config;
 use super::connection_registry::ConnectionRegistry;
@@ -11,11 +12,11 @@ use super::refusals::Refusals;
 use super::repeated_lines::RepeatedLines;
 use super::stats::Stats;
 use crate::chat::fan_out::{FanOutThread, event_queue};
-use crate::chat::{EventQueue, Room, SessionMap};
+use crate::chat::{EventQueue, Room, SessionMap, TranscriptEnd};
 use crate::storage::{Accounts, Bans};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::channel::{Receiver, Sender, unbounded};
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::transport::Connection;
 
 /// What all threads of a server share.
@@ -35,6 +36,9 @@ pub(crate) struct Shared {
     pub(super) permits: Arc<Permits>,
     pub(super) budgets: Budgets,
     pub(super) inbox: Inbox,
+    pub(super) attendance: Attendance,
+    /// The end of the transcript that is written, if any is. A leaf lock, for the moderator and the stopping server.
+    pub(super) transcript: Mutex<Option<TranscriptEnd>>,
     pub(super) refusals: Refusals,
     /// Written by the report thread too.
     pub(super) repeated_lines: Arc<RepeatedLines>,
@@ -70,6 +74,8 @@ impl Shared {
             permits: Arc::new(Permits::new(config.max_connections, config.max_per_address)),
             budgets: Budgets::new(),
             inbox: Inbox::default(),
+            attendance: Attendance::default(),
+            transcript: Mutex::new(None),
             refusals: Refusals::default(),
             repeated_lines: Arc::new(RepeatedLines::new()),
             is_stopping: AtomicBool::new(false),

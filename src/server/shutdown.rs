@@ -16,6 +16,9 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the server waits until all connections have ended by themselves.
 pub(super) const DRAIN_PATIENCE: Duration = Duration::from_millis(3500);
 
+/// How long the disk may take for the last of a transcript.
+const TRANSCRIPT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long it then waits for those that it closed.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -36,6 +39,9 @@ pub(super) fn stop(shared: &Shared, listeners: &[SocketAddr]) {
     for session in clear_room(shared) {
         let goodbye = CloseCause::new(CloseReason::ServerStopping, reasons::server_stops());
         session.connection().drain_from_outside(goodbye);
+    }
+    if let Some(end) = shared.transcript.lock().take() {
+        end.wait(TRANSCRIPT_PATIENCE);
     }
     // What waited for its turn to be said comes after that, and the room drops it.
     shared.events.close();

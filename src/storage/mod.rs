@@ -12,7 +12,7 @@ pub mod clock;
 mod data_dir;
 mod durable_file;
 mod hashing_gate;
-mod password;
+pub(crate) mod password;
 pub mod permissions;
 mod regular_file;
 

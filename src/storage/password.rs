@@ -128,6 +128,26 @@ impl FromStr for PasswordHash {
     }
 }
 
+/// Makes a password that is easy to read and to type: eight small letters and digits, without those that look alike. There
+/// are 2^38 of them.
+pub(crate) fn generate() -> Result<String, ErrorStack> {
+    const LENGTH: usize = 8;
+    const CHARACTERS: &[u8; 28] = b"abcdefghjkmnpqrstuvwxyz23456";
+    // What is beyond would make the first ones more likely.
+    const USABLE: u8 = (256 / CHARACTERS.len() * CHARACTERS.len()) as u8;
+    let mut password = String::with_capacity(LENGTH);
+    while password.len() < LENGTH {
+        let mut byte = [0];
+        rand::rand_bytes(&mut byte)?;
+        if byte[0] < USABLE {
+            password.push(char::from(
+                CHARACTERS[usize::from(byte[0]) % CHARACTERS.len()],
+            ));
+        }
+    }
+    Ok(password)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 
 pub(crate) mod banner;
 pub(crate) mod characters;
+pub(crate) mod class;
 pub(crate) mod console;
 pub(crate) mod framing_errors;
 pub(crate) mod moderation;

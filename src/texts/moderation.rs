@@ -13,6 +13,15 @@ texts! {
         en: "private messages are switched off: you can write to admin, your teacher, and to the room",
         zh: "私聊已关闭：你可以写给 admin（老师），也可以在聊天室里说",
     }
+    /// What everybody is told while a transcript is written.
+    recorded {
+        en: "what is said in the room is written down now, with names; private messages are not",
+        zh: "现在聊天室里说的话会连同用户名记录下来；私聊不会",
+    }
+    recorded_no_more {
+        en: "what is said in the room is no longer written down",
+        zh: "聊天室里说的话不再记录",
+    }
     /// Why a message to the teacher is refused.
     teacher_is_busy {
         en: "your teacher has many messages to read; try again later",

@@ -1,5 +1,7 @@
 //! What the console says when a command was carried out.
 
+use std::path::Display;
+
 use super::texts;
 
 texts! {
@@ -27,6 +29,18 @@ texts! {
     private_on {
         en: "Users can write to each other again.",
         zh: "用户又可以互相私聊了。",
+    }
+    recorded(file: Display<'_>) {
+        en: "What is said in the room is written to {file} from now on; everybody was told. transcript off ends it.",
+        zh: "从现在起，聊天室里说的话会写入 {file}；所有人都已得到通知。输入 transcript off 停止。",
+    }
+    recorded_no_more {
+        en: "What is said is no longer written down; everybody was told.",
+        zh: "不再记录聊天室里说的话；所有人都已得到通知。",
+    }
+    not_recorded {
+        en: "Nothing was written down.",
+        zh: "本来就没有记录。",
     }
     nobody_refused {
         en: "Nobody was refused lately.",

@@ -218,6 +218,76 @@ fn what_the_teacher_asks_and_rules_is_answered_in_a_sentence() {
 }
 
 #[test]
+fn the_lists_of_a_class_are_shown_and_written_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |name: &str| folder.path().join(name);
+    let mut command = with_console(folder.path());
+    command.current_dir(folder.path()).arg("--no-registration");
+    let mut server = Chatd::start(command);
+    expect_answer(
+        &mut server,
+        "attendance",
+        "Nobody has been online since the start.",
+    );
+    let mut anna = server.guest("Anna");
+    let line = expect_answer(&mut server, "attendance", "Anna  guest  127.0.0.1  ");
+    assert!(line.ends_with("0        0"), "{line}");
+    expect_answer(
+        &mut server,
+        "attendance who was there.csv",
+        "Who was there is written to who was there.csv; names: 1.",
+    );
+    expect_answer(
+        &mut server,
+        "attendance who was there.csv",
+        "There is a file who was there.csv already",
+    );
+    expect_answer(&mut server, "attendance none/x.csv", "Cannot write none");
+    let csv = fs::read_to_string(in_folder("who was there.csv")).unwrap();
+    assert!(
+        csv.starts_with("name,kind,") && csv.contains("\r\nAnna,guest,127.0.0.1,"),
+        "{csv}"
+    );
+
+    expect_answer(&mut server, "transcript off", "Nothing was written down.");
+    expect_answer(
+        &mut server,
+        "transcript said.jsonl",
+        "What is said in the room is written to said.jsonl",
+    );
+    assert!(anna.expect_notice().contains("written down"));
+    expect_answer(&mut server, "say hello", "Said to everybody.");
+    anna.expect(said("admin", "hello"));
+    expect_answer(
+        &mut server,
+        "transcript off",
+        "What is said is no longer written down",
+    );
+    let said = fs::read_to_string(in_folder("said.jsonl")).unwrap();
+    assert!(
+        said.contains(r#""Speaker":"admin","Message":"hello""#),
+        "{said}"
+    );
+    expect_answer(&mut server, "transcript none/x", "This can't be done: ");
+
+    fs::write(
+        in_folder("class.csv"),
+        "name,class\nPetra,7a\nAl,7a\nanna,7b\n",
+    )
+    .unwrap();
+    let line = expect_answer(&mut server, "register class.csv", "Petra  ");
+    let password = line.split_whitespace().nth(1).unwrap().to_owned();
+    server.process.out.line_with("Al     -");
+    server.process.out.line_with("1 of 3 names are registered.");
+    let mut petra = server.connect_as(Way::Tls);
+    petra.send(&json!({"Command": "01", "Name": "Petra", "Password": password}));
+    assert_eq!(petra.expect_command("11")["Flag"], 1);
+    expect_answer(&mut server, "register none.csv", "Cannot read none.csv");
+    let log = quit(server);
+    assert!(!log.contains(&password), "{log}");
+}
+
+#[test]
 fn a_mistyped_command_explains_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Chatd::start(with_console(folder.path()));

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::process::{CHATD, Chatd, Process, chatd, isolate, refused};
 
 /// Each flag with its default, and a word that tells what is counted or measured.
-const FLAGS: [(&str, &str, &str); 25] = [
+const FLAGS: [(&str, &str, &str); 26] = [
     ("bind", "all addresses", "Address"),
     ("port", "4004", "Port"),
     ("tls-port", "4399", "Port"),
@@ -20,6 +20,7 @@ const FLAGS: [(&str, &str, &str); 25] = [
     ("console", "", ""),
     ("lang", "the system's", "Language"),
     ("log", "standard error", "File"),
+    ("transcript", "", "File"),
     ("heartbeat", "15s", "Time"),
     ("dead-after", "three quarters of the heartbeat", "Time"),
     ("max-connections", "4096", "Connections"),

@@ -271,3 +271,137 @@ fn who_could_not_get_in_is_remembered_with_name_address_and_reason() {
     assert_eq!(counts, [2, 1, 1, 1, 1, 1]);
     assert_eq!(refused.last().map(|one| &one.why), Some(&why));
 }
+
+#[test]
+fn who_was_there_is_listed_with_its_time_and_messages() {
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    assert!(moderator.attendance().unwrap().is_empty());
+    let mut anna = server.guest("Anna");
+    let mut bobby = server.guest_as(Way::Tls, "bobby");
+    anna.expect(came("bobby", true));
+    bobby.say("one");
+    bobby.write_to("Anna", "two");
+    anna.expect(said("bobby", "one"));
+    anna.expect(wrote("bobby", "two"));
+    bobby.expect(said("bobby", "one"));
+    bobby.expect(delivered("Anna"));
+    bobby.log_out();
+    anna.expect_command("31");
+    // Comes back, by another spelling.
+    let mut bobby = server.guest("Bobby");
+    anna.expect(came("Bobby", true));
+    bobby.say("three");
+    anna.expect(said("Bobby", "three"));
+    let listed = moderator.attendance().unwrap();
+    let names: Vec<&str> = listed.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["Anna", "Bobby"]);
+    assert!(
+        listed
+            .iter()
+            .all(|one| one.is_guest && one.last_out.is_none())
+    );
+    assert_eq!((listed[0].messages, listed[1].messages), (0, 3));
+    assert!(listed[0].first_in <= listed[1].first_in);
+
+    drop(bobby);
+    anna.expect_command("31");
+    let start = Instant::now();
+    // The room tells the others first.
+    let bobby = loop {
+        let bobby = moderator.attendance().unwrap().remove(1);
+        if bobby.last_out.is_some() {
+            break bobby;
+        }
+        assert!(start.elapsed() < PATIENCE);
+    };
+    assert_eq!(bobby.messages, 3);
+    let csv = chatd::server::attendance::to_csv(&[bobby]);
+    let rows: Vec<Vec<&str>> = csv.lines().map(|row| row.split(',').collect()).collect();
+    assert_eq!(rows[0].len(), rows[1].len());
+    assert_eq!(
+        (rows[1][0], rows[1][1], rows[1][6]),
+        ("Bobby", "guest", "3")
+    );
+}
+
+#[test]
+fn a_transcript_holds_what_is_said_in_the_room_and_everybody_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lesson.jsonl");
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    let mut anna = server.guest("Anna");
+    anna.say("before");
+    anna.expect(said("Anna", "before"));
+    assert!(!moderator.transcript(None).unwrap());
+    assert!(moderator.transcript(Some(&path)).unwrap());
+    assert!(anna.expect_notice().contains("written down"));
+    let mut bobby = server.guest_as(Way::TlsPrefixed, "Bobby");
+    assert!(bobby.expect_notice().contains("written down"));
+    anna.expect(came("Bobby", true));
+    anna.say("你好");
+    bobby.expect(said("Anna", "你好"));
+    bobby.write_to("Anna", "secret");
+    bobby.expect(delivered("Anna"));
+    moderator.say("sit down").unwrap();
+    bobby.expect(said("admin", "sit down"));
+    assert!(moderator.transcript(None).unwrap());
+    assert!(bobby.expect_notice().contains("no longer"));
+    bobby.say("after");
+    bobby.expect(said("Bobby", "after"));
+
+    let texts = || -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(|line| {
+            let said: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(said["Time"].as_str().unwrap().parse::<Timestamp>().is_ok());
+            let word = |key: &str| said[key].as_str().unwrap().to_owned();
+            (word("Speaker"), word("Message"))
+        });
+        lines.collect()
+    };
+    let pair = |speaker: &str, text: &str| (speaker.to_owned(), text.to_owned());
+    let mut expected = vec![pair("Anna", "你好"), pair("admin", "sit down")];
+    assert_eq!(texts(), expected);
+
+    // The same file again, and the end of the server ends it whole.
+    moderator.transcript(Some(&path)).unwrap();
+    bobby.expect_notice();
+    for number in 0..100 {
+        bobby.say(&number.to_string());
+        expected.push(pair("Bobby", &number.to_string()));
+    }
+    bobby.expect(said("Bobby", "0"));
+    for number in 1..100 {
+        bobby.expect(said("Bobby", &number.to_string()));
+    }
+    drop(server);
+    assert_eq!(texts(), expected);
+    let unusable = folder.path().join("none").join("file");
+    let server = TestServer::calm();
+    let refused = server.handle.moderator().transcript(Some(&unusable));
+    assert!(matches!(refused, Err(Refusal::File(_))), "{refused:?}");
+}
+
+#[test]
+fn a_class_is_registered_with_passwords_that_are_told_once() {
+    let server = TestServer::calm_with(|config| config.no_registration = true);
+    let moderator = server.handle.moderator();
+    let password = moderator.register("Anna").unwrap().unwrap();
+    assert!(password.len() == 8 && password.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let other = moderator.register("Bobby").unwrap().unwrap();
+    assert_ne!(password, other);
+    let again = moderator.register("ANNA").unwrap().unwrap_err();
+    assert!(again.contains("registered"), "{again}");
+    assert!(matches!(moderator.register("Al"), Err(Refusal::NoName(..))));
+    let mut guest = server.guest("Carol");
+    let taken = moderator.register("carol").unwrap().unwrap_err();
+    assert!(taken.contains("guest"), "{taken}");
+    let mut anna = server.connect();
+    anna.send(&json!({"Command": "01", "Name": "Anna", "Password": password}));
+    assert_eq!(anna.expect_command("11")["Flag"], 1);
+    guest.expect(came("Anna", false));
+    guest.send(&json!({"Command": "02", "Name": "Dora", "Password": "x"}));
+    assert_eq!(guest.expect_command("12")["Flag"], 0);
+}

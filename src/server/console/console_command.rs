@@ -1,6 +1,7 @@
 //! What a teacher can type, and what is wrong with what was typed.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::printable::Printable;
@@ -26,6 +27,9 @@ pub(super) enum ConsoleCommand {
     Forget(String),
     Slow(Option<Duration>),
     Private(bool),
+    Attendance(Option<PathBuf>),
+    Transcript(Option<PathBuf>),
+    Register(PathBuf),
     Stats,
     Info,
     Help,
@@ -46,7 +50,7 @@ const SHORTEST_TIME: Duration = Duration::from_secs(1);
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Each verb, what stands behind it, and what it does.
-pub(super) const VERBS: [(&str, &str, &str); 18] = [
+pub(super) const VERBS: [(&str, &str, &str); 21] = [
     (
         "who",
         "[refused]",
@@ -85,6 +89,21 @@ pub(super) const VERBS: [(&str, &str, &str); 18] = [
     ("unban", "NAME|ADDRESS|all", "lift a ban, or all"),
     ("bans", "", "who is banned"),
     ("forget", "NAME", "remove an account whose password is lost"),
+    (
+        "attendance",
+        "[FILE.csv]",
+        "who was there, and how long; to a file for a spreadsheet",
+    ),
+    (
+        "transcript",
+        "FILE|off",
+        "write down what is said in the room; everybody is told",
+    ),
+    (
+        "register",
+        "FILE.csv",
+        "register a class: each line of the file begins with a name",
+    ),
     ("stats", "", "what has happened since the start"),
     (
         "info",
@@ -194,6 +213,10 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, Mistake> {
         "unban" => ConsoleCommand::Unban(name_or_address(first)?),
         "bans" => ConsoleCommand::Bans,
         "forget" => ConsoleCommand::Forget(name(first)?),
+        "attendance" => ConsoleCommand::Attendance(file(rest)),
+        "transcript" if rest.eq_ignore_ascii_case("off") => ConsoleCommand::Transcript(None),
+        "transcript" => ConsoleCommand::Transcript(file(rest)),
+        "register" => ConsoleCommand::Register(PathBuf::from(rest)),
         "stats" => ConsoleCommand::Stats,
         "info" => ConsoleCommand::Info,
         "help" => ConsoleCommand::Help,
@@ -211,6 +234,11 @@ fn unknown(verb: &str) -> String {
             "there is no {shown}; help lists the commands, and say TEXT speaks to everybody"
         ),
     }
+}
+
+/// The file that is named, if one is. Blanks may be in its name.
+fn file(rest: &str) -> Option<PathBuf> {
+    (!rest.is_empty()).then(|| PathBuf::from(rest))
 }
 
 /// The time that stands behind the first word, if any does.
@@ -356,6 +384,20 @@ mod tests {
             ("private OFF", Some(ConsoleCommand::Private(false))),
             ("private on", Some(ConsoleCommand::Private(true))),
             ("unban all", Some(ConsoleCommand::UnbanAll)),
+            ("attendance", Some(ConsoleCommand::Attendance(None))),
+            (
+                "attendance my class.csv",
+                Some(ConsoleCommand::Attendance(Some("my class.csv".into()))),
+            ),
+            ("transcript off", Some(ConsoleCommand::Transcript(None))),
+            (
+                "transcript a.jsonl",
+                Some(ConsoleCommand::Transcript(Some("a.jsonl".into()))),
+            ),
+            (
+                "register class.csv",
+                Some(ConsoleCommand::Register("class.csv".into())),
+            ),
             (
                 "ban 192.0.2.7 2h",
                 Some(ConsoleCommand::Ban(address("192.0.2.7"), minutes(120))),
@@ -419,6 +461,8 @@ mod tests {
             ("ban Anna 5", "5 is no time"),
             ("ban Anna 100years", "from 1s to 365days"),
             ("slow", "slow TIME|off"),
+            ("transcript", "transcript FILE|off"),
+            ("register", "register FILE.csv"),
             ("slow down", "down is no time"),
             ("private maybe", "private off|on"),
             ("tell Anna", "tell NAME TEXT"),

@@ -266,7 +266,8 @@ fn completions(before: &str, names: impl FnOnce() -> Vec<String>) -> (usize, Vec
         let verbs = VERBS.iter().filter(|(verb, ..)| is_start(typed, verb));
         let pairs = verbs.map(|(verb, usage, _)| Pair {
             display: (*verb).to_owned(),
-            replacement: match usage.is_empty() {
+            // What stands in brackets may be left out.
+            replacement: match usage.is_empty() || usage.starts_with('[') {
                 true => (*verb).to_owned(),
                 false => format!("{verb} "),
             },
@@ -360,6 +361,7 @@ mod tests {
             ("who", 0, &["who"][..]),
             ("WH", 0, &["who"]),
             (" un", 1, &["unmute ", "unlock", "unban "]),
+            ("at", 0, &["attendance"]),
             ("x", 0, &[]),
             ("kick ", 5, &["Anna", "Annika", "Bobby", "名字"]),
             ("kick  an", 6, &["Anna", "Annika"]),

@@ -1,5 +1,6 @@
 //! The teacher's console: lines in, sentences out. All that it does, [`Moderator`] does.
 
+mod class;
 mod console_command;
 mod editor;
 mod lines;
@@ -12,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, bounded};
 use jiff::Timestamp;
 
+use self::class::{attendance, register};
 use self::console_command::{ConsoleCommand, VERBS, Whom, nearest, parse};
 use self::editor::Editor;
 use self::lines::{Lines, Typed};
@@ -352,6 +354,19 @@ impl<W: Write> Console<'_, W> {
                 ),
                 false => format!("The account {name} is removed; the name can be registered anew."),
             },
+            ConsoleCommand::Attendance(file) => {
+                attendance(&moderator.attendance()?, file.as_deref(), |time| {
+                    self.clock_of(time)
+                })
+            }
+            ConsoleCommand::Transcript(file) => {
+                match (moderator.transcript(file.as_deref())?, file) {
+                    (_, Some(file)) => verbs::recorded(file.display()),
+                    (true, None) => verbs::recorded_no_more().to_owned(),
+                    (false, None) => verbs::not_recorded().to_owned(),
+                }
+            }
+            ConsoleCommand::Register(file) => register(moderator, &file)?,
             ConsoleCommand::Stats => {
                 let stats = moderator.stats()?;
                 format!("Since {}: {stats}.", self.clock_of(stats.started))

@@ -148,6 +148,9 @@ impl Handler<'_> {
             return Ok(Some(why));
         }
         self.shared.connections.count_login(&self.connection);
+        if let Some(session) = &self.session {
+            self.shared.attendance.come(session);
+        }
         let kind = match password {
             None => "guest",
             Some(_) => "registered",

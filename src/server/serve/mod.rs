@@ -315,6 +315,7 @@ impl<'a> Handler<'a> {
                 reply,
             });
             let _ = done.recv();
+            self.shared.attendance.leave(session);
         }
         let cause = self.connection.decisive_cause(cause);
         // The log has its line before the client can see the end.
