@@ -2,7 +2,8 @@
 //! program ends.
 //!
 //! The editor has the terminal in raw mode while it reads a line. What is written meanwhile must go through it, so that it
-//! draws the line anew below; and a program that ended then would leave its shell without echo.
+//! draws the line anew below; and a program that ended then would leave its shell without echo. Between two lines the
+//! terminal keeps the keys for the next, without echo: a Ctrl-C that came then would be a signal otherwise.
 
 use std::io::{self, Write};
 use std::thread;
@@ -33,7 +34,7 @@ enum Phase {
 
 struct State {
     phase: Phase,
-    /// How the terminal was before the first line was read.
+    /// How the terminal was, if it has been changed.
     modes: Option<system::Modes>,
     /// Whether [`print`] writes to the terminal itself.
     is_writing: bool,
@@ -55,18 +56,25 @@ static CHANGED: Condvar = Condvar::new();
 /// take it then.
 static PRINTER: Mutex<Option<Box<dyn ExternalPrinter + Send>>> = Mutex::new(None);
 
-/// Makes [`print`] use this way while a line is read, and remembers how the terminal is now.
+/// Makes [`print`] use this way while a line is read.
 pub(crate) fn open(printer: impl ExternalPrinter + Send + 'static) {
-    STATE.lock().modes = system::Modes::current().ok();
-    *PRINTER.lock() = Some(Box::new(printer));
+    if system::is_one_terminal() {
+        *PRINTER.lock() = Some(Box::new(printer));
+    }
 }
 
-/// Tells that the editor begins to read a line. Does not return if the program ends.
+/// Tells that the editor begins to read a line, in the foreground. Does not return if the program ends.
 pub(crate) fn begin_line() {
     let mut state = STATE.lock();
     CHANGED.wait_while(&mut state, |state| state.is_writing);
     while state.phase == Phase::Ended {
         CHANGED.wait(&mut state);
+    }
+    if state.modes.is_none()
+        && let Ok(modes) = system::Modes::current()
+    {
+        modes.keep_keys();
+        state.modes = Some(modes);
     }
     state.phase = Phase::Starting;
 }
@@ -84,14 +92,27 @@ pub(crate) fn line_drawn() {
 /// Tells that the editor has a line, and has reset raw mode.
 pub(crate) fn end_line() {
     let mut state = STATE.lock();
-    if state.phase != Phase::Ended {
-        state.phase = Phase::Resting;
+    match (state.phase, &state.modes) {
+        // It has undone what the end of the program did.
+        (Phase::Ended, Some(modes)) => modes.restore(),
+        (Phase::Ended, None) => {}
+        _ => state.phase = Phase::Resting,
     }
     CHANGED.notify_all();
 }
 
+/// Makes the terminal as it was, until the next line is read by the editor.
+pub(crate) fn rest() {
+    if let Some(modes) = STATE.lock().modes.take()
+        && is_in_foreground()
+    {
+        modes.restore();
+    }
+}
+
 /// Tells that the editor, which reads no line now, reads no other. What it has not shown is written.
 pub(crate) fn close() {
+    rest();
     let unseen = STATE.lock().on_the_way.take();
     CHANGED.notify_all();
     if let Some(text) = unseen {
@@ -103,6 +124,12 @@ pub(crate) fn close() {
 /// still.
 pub(crate) fn print(text: &str, mut output: impl Write) {
     let mut state = STATE.lock();
+    // The way through the editor leads past it until raw mode is set.
+    CHANGED.wait_while_for(
+        &mut state,
+        |state| state.phase == Phase::Starting,
+        SHOWN_WITHIN,
+    );
     if !matches!(state.phase, Phase::Starting | Phase::Editing) {
         state.is_writing = true;
         drop(state);
@@ -139,14 +166,16 @@ pub fn give_back() {
     let is_reading = matches!(state.phase, Phase::Starting | Phase::Editing);
     state.phase = Phase::Ended;
     CHANGED.notify_all();
-    let modes = state.modes.take();
-    drop(state);
     // In the background the terminal is another program's.
-    if !is_reading || !is_in_foreground() {
+    if !is_in_foreground() {
         return;
     }
-    if let Some(modes) = modes {
+    if let Some(modes) = &state.modes {
         modes.restore();
+    }
+    drop(state);
+    if !is_reading {
+        return;
     }
     let (done, is_done) = crossbeam_channel::bounded(1);
     let clear = move || {
@@ -165,9 +194,14 @@ pub(crate) use system::is_in_foreground;
 
 #[cfg(unix)]
 mod system {
+    use std::fs::File;
     use std::io;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
 
-    use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+    use nix::sys::termios::{
+        InputFlags, LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr,
+    };
     use nix::unistd::{getpgrp, tcgetpgrp};
 
     /// Ends bracketed paste, and clears the line that was not sent.
@@ -181,8 +215,31 @@ mod system {
             Ok(Modes(tcgetattr(io::stdin())?))
         }
 
+        /// Makes the terminal keep each key as it is, and show none.
+        pub(super) fn keep_keys(&self) {
+            let mut modes = self.0.clone();
+            modes.local_flags &=
+                !(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG | LocalFlags::IEXTEN);
+            modes.input_flags &= !(InputFlags::ICRNL | InputFlags::IXON);
+            modes.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
+            modes.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
+            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &modes);
+        }
+
         pub(super) fn restore(&self) {
             let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0);
+        }
+    }
+
+    /// Whether standard output and standard error go to the same terminal.
+    pub(super) fn is_one_terminal() -> bool {
+        let device = |output: &dyn AsFd| {
+            let file = File::from(output.as_fd().try_clone_to_owned()?);
+            file.metadata().map(|data| data.rdev())
+        };
+        match (device(&io::stdout()), device(&io::stderr())) {
+            (Ok(output), Ok(error)) => output == error,
+            _ => false,
         }
     }
 
@@ -198,6 +255,11 @@ mod system {
     pub(super) use crate::windows::ConsoleModes as Modes;
 
     pub(super) const LAST_WORDS: &str = "\r\n";
+
+    /// A program has one console.
+    pub(super) fn is_one_terminal() -> bool {
+        true
+    }
 
     /// Windows knows no background.
     pub(crate) fn is_in_foreground() -> bool {

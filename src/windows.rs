@@ -16,7 +16,8 @@ use windows_sys::Win32::Foundation::TRUE;
 use windows_sys::Win32::Networking::WinSock::{SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
 use windows_sys::Win32::System::Console::{
     CONSOLE_MODE, CTRL_BREAK_EVENT, CTRL_C_EVENT, CTRL_LOGOFF_EVENT, GetConsoleMode,
-    GetConsoleProcessList, GetStdHandle, STD_INPUT_HANDLE, SetConsoleCtrlHandler, SetConsoleMode,
+    GetConsoleProcessList, GetNumberOfConsoleInputEvents, GetStdHandle, STD_INPUT_HANDLE,
+    SetConsoleCtrlHandler, SetConsoleMode,
 };
 use windows_sys::core::BOOL;
 
@@ -101,9 +102,23 @@ impl ConsoleModes {
         }
     }
 
+    /// The console keeps all keys but Ctrl-C anyway.
+    pub(crate) fn keep_keys(&self) {}
+
     /// Makes it hold again. There is nobody to tell of an error.
     pub(crate) fn restore(&self) {
         // SAFETY: as above.
         unsafe { SetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), self.0) };
+    }
+}
+
+/// How many events of the keyboard, the mouse and the window wait in the console: two for each key, pressed and released.
+/// The error says that standard input is no console.
+pub(crate) fn waiting_console_events() -> io::Result<u32> {
+    let mut count = 0;
+    // SAFETY: as above.
+    match unsafe { GetNumberOfConsoleInputEvents(GetStdHandle(STD_INPUT_HANDLE), &raw mut count) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(count),
     }
 }

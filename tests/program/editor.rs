@@ -1,7 +1,7 @@
 //! The teacher's console in a terminal: keys, pastes, log lines in between, and what is left of it at the end.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{InputModes, LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::harness::{Way, came, said};
+use crate::harness::{Client, Way, came, left, said};
 use crate::process::{Chatd, Output, Process, chatd};
 use crate::signals::{flood, stalled};
 
@@ -28,9 +28,8 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Starts chatd in a terminal of this kind, and waits for its console.
-    #[track_caller]
-    fn start_as(kind: &str, mut command: Command) -> Terminal {
+    /// Starts chatd in a terminal of this kind, whose output nobody reads.
+    fn start_unread(kind: &str, mut command: Command) -> Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
@@ -46,9 +45,7 @@ impl Terminal {
             .stderr(inside.try_clone().unwrap());
         let mut process = Process::start_unread(command);
         process.out = Output::held(Some(keyboard.try_clone().unwrap()));
-        process.out.read();
-        let banner = process.out.text_after(0, "Type help and Enter");
-        let banner = banner.replace('\r', "");
+        let banner = String::new();
         Terminal {
             chatd: Chatd { process, banner },
             keyboard,
@@ -57,12 +54,35 @@ impl Terminal {
         }
     }
 
+    /// Starts chatd in a terminal of this kind, and waits until its console reads a line.
+    #[track_caller]
+    fn start_as(kind: &str, command: Command) -> Terminal {
+        let mut terminal = Terminal::start_unread(kind, command);
+        let output = &terminal.chatd.process.out;
+        output.read();
+        let banner = output.text_after(0, "Type help and Enter");
+        if kind != "dumb" {
+            output.text_after(banner.len(), PROMPT);
+        }
+        terminal.chatd.banner = banner.replace('\r', "");
+        terminal
+    }
+
     /// Starts chatd in a terminal, and waits until it reads a line.
     #[track_caller]
     fn start(folder: &Path) -> Terminal {
-        let terminal = Terminal::start_as("xterm", chatd(folder));
-        terminal.chatd.process.out.text_after(0, PROMPT);
-        terminal
+        Terminal::start_as("xterm", chatd(folder))
+    }
+
+    /// A guest, whose arrival has been logged above the line.
+    #[track_caller]
+    fn guest(&self, name: &str) -> Client {
+        let before = self.printed().len();
+        let guest = self.chatd.guest(name);
+        let output = &self.chatd.process.out;
+        let shown = output.text_after(before, &format!("{name} came"));
+        output.text_after(before + shown.len(), PROMPT);
+        guest
     }
 
     /// Types keys.
@@ -78,8 +98,7 @@ impl Terminal {
         self.chatd.process.out.text_after(before, shown)
     }
 
-    /// Types keys, waits until `answer` is printed, and then until the next line is read: what is typed in between is not
-    /// the editor's to treat.
+    /// Types keys, and waits until `answer` is printed, and then the prompt.
     #[track_caller]
     fn expect_answer(&mut self, keys: &str, answer: &str) -> String {
         let before = self.printed().len();
@@ -109,12 +128,11 @@ impl Terminal {
         assert!(modes.input_modes.contains(InputModes::ICRNL), "{modes:?}");
         assert_eq!(modes.local_modes, self.modes.local_modes);
         assert_eq!(modes.input_modes, self.modes.input_modes);
-        let printed = self.printed();
-        assert_eq!(
-            printed.matches("\x1b[?2004h").count() > 0,
-            printed.rfind("\x1b[?2004l") > printed.rfind("\x1b[?2004h"),
-            "bracketed paste was left on: {printed:?}"
-        );
+        // What it wrote last may still be on its way.
+        let output = &self.chatd.process.out;
+        output.text_where("the end of bracketed paste", |text| {
+            text.rfind("\x1b[?2004l") > text.rfind("\x1b[?2004h")
+        });
     }
 
     /// Checks that it is in raw mode, as while a line is edited.
@@ -229,17 +247,22 @@ fn a_line_that_is_too_long_is_not_carried_out_in_part() {
 fn a_log_line_comes_above_the_line_that_is_typed() {
     let folder = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::start(folder.path());
-    let mut anna = terminal.chatd.guest("Anna");
+    let mut anna = terminal.guest("Anna");
     terminal.expect("say hal", "hal");
     let before = terminal.printed().len();
     let bobby = terminal.chatd.guest("Bobby");
     anna.expect(came("Bobby", true));
-    let shown = terminal.chatd.process.out.text_after(before, "> say hal");
-    let line = shown.lines().find(|line| line.contains("Bobby came"));
-    // The line was cleared first, and is whole.
+    let mut shown = terminal.chatd.process.out.text_after(before, "Bobby came");
+    let behind = before + shown.len();
+    shown += &terminal.chatd.process.out.text_after(behind, "> say hal");
+    // The line was cleared first.
+    let cleared = shown.split("\x1b[K");
+    let line = cleared
+        .flat_map(str::lines)
+        .find(|line| line.contains("Bobby came"));
     let line = line.unwrap_or_else(|| panic!("{shown:?}"));
     assert!(
-        line.contains(" INFO  ") && !line.contains("say"),
+        line.starts_with("20") && line.contains(" INFO  "),
         "{shown:?}"
     );
     terminal.type_keys("f\r");
@@ -252,7 +275,7 @@ fn a_log_line_comes_above_the_line_that_is_typed() {
 fn a_terminal_that_is_resized_keeps_the_line() {
     let folder = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::start(folder.path());
-    let mut anna = terminal.chatd.guest("Anna");
+    let mut anna = terminal.guest("Anna");
     let text = "wide ".repeat(12) + "end";
     terminal.expect(&format!("say {text}"), "end");
     for columns in [20, 100] {
@@ -375,11 +398,8 @@ fn the_terminal_is_as_it_was_however_the_program_ends() {
         let mut terminal = Terminal::start(folder.path());
         end(&mut terminal);
         terminal.expect_end(code);
-        assert!(
-            terminal.printed().contains("stopped"),
-            "{way}: {:?}",
-            terminal.printed()
-        );
+        let shown = terminal.printed();
+        assert!(shown.contains("stopped"), "{way}: {shown:?}");
     }
 }
 
@@ -391,7 +411,6 @@ fn the_terminal_is_as_it_was_when_a_second_signal_ends_the_program_at_once() {
         let mut command = chatd(folder.path());
         command.args(["--rate=0", "--byte-rate=0", "--max-backlog=256MiB"]);
         let mut terminal = Terminal::start_as("xterm", command);
-        terminal.chatd.process.out.text_after(0, PROMPT);
         let _stalled = stalled(&terminal.chatd, Way::Plain, "Stalled");
         flood(&mut terminal.chatd.guest("Anna"));
         terminal.expect_raw();
@@ -404,4 +423,34 @@ fn the_terminal_is_as_it_was_when_a_second_signal_ends_the_program_at_once() {
         }
         terminal.expect_end(code);
     }
+}
+
+#[test]
+fn a_terminal_that_stands_still_holds_up_neither_the_chat_nor_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::start_unread("xterm", chatd(folder.path()));
+    let mut printed = Vec::new();
+    while !String::from_utf8_lossy(&printed).contains(PROMPT) {
+        let mut some = [0; 1024];
+        let count = terminal.keyboard.read(&mut some).unwrap();
+        printed.extend_from_slice(&some[..count]);
+    }
+    terminal.chatd.banner = String::from_utf8(printed).unwrap().replace('\r', "");
+    // The log of all these is more than a terminal takes that nobody reads.
+    let mut anna = terminal.chatd.guest("Anna");
+    for _ in 0..600 {
+        terminal.chatd.guest("Bobby").log_out();
+        anna.expect(came("Bobby", true));
+        anna.expect(left("Bobby"));
+    }
+    anna.say("still here");
+    anna.expect(said("Anna", "still here"));
+    terminal.expect_raw();
+    terminal.chatd.process.signal("TERM");
+    anna.expect_notice();
+    anna.expect_end();
+    assert_eq!(terminal.chatd.process.wait().code(), Some(0));
+    let modes = tcgetattr(&terminal.inside).unwrap();
+    assert_eq!(modes.local_modes, terminal.modes.local_modes);
+    assert_eq!(modes.input_modes, terminal.modes.input_modes);
 }

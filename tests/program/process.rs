@@ -111,6 +111,16 @@ impl Output {
         found.unwrap_or_else(|all| panic!("no line that begins with {start:?} in\n{all}"))
     }
 
+    /// All that has been written, once it fulfils `condition`, which `what` tells in words.
+    #[track_caller]
+    pub fn text_where(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
+        let found = self.wait(|gathered| {
+            let text = String::from_utf8_lossy(&gathered.bytes).into_owned();
+            condition(&text).then_some(text)
+        });
+        found.unwrap_or_else(|all| panic!("{what}: not in\n{all:?}"))
+    }
+
     /// What stands behind the first `length` bytes, up to and including the first place where they contain `what`, once it
     /// has been written.
     #[track_caller]

@@ -115,6 +115,7 @@ impl Editor {
                 thread::sleep(BACKGROUND_PAUSE);
             }
             if !system::has_low_descriptors() {
+                terminal::rest();
                 return Lines::new(io::stdin().lock(), true).next();
             }
             let (before, behind) = std::mem::take(&mut self.begun);
@@ -125,6 +126,11 @@ impl Editor {
             terminal::end_line();
             let key = self.key.lock().take();
             return Ok(match (read, key) {
+                (Ok(mut line), _) if system::is_pasted_in_part() => {
+                    line.push(' ');
+                    self.begun = (line, String::new());
+                    continue;
+                }
                 (Ok(line), _) => self.entered(&line),
                 (Err(ReadlineError::Interrupted), Some(Key::Interrupt { is_line_empty })) => {
                     match is_line_empty {
@@ -135,6 +141,7 @@ impl Editor {
                 #[cfg(unix)]
                 (Err(ReadlineError::Interrupted), Some(Key::Suspend(before, behind))) => {
                     self.begun = (before, behind);
+                    terminal::rest();
                     system::suspend();
                     continue;
                 }
@@ -321,6 +328,11 @@ mod system {
             .is_ok_and(|(one, other)| one.as_raw_fd().max(other.as_raw_fd()) < HIGHEST)
     }
 
+    /// A terminal that pastes says so.
+    pub(super) fn is_pasted_in_part() -> bool {
+        false
+    }
+
     /// Stops the program as the terminal does at Ctrl-Z, with the others that were started with it, until it shall go on.
     pub(super) fn suspend() {
         /// If nothing has stopped it then, nothing will: there is no shell that could let it go on.
@@ -339,10 +351,21 @@ mod system {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 mod system {
+    use crate::windows::waiting_console_events;
+
+    /// More events than a person makes within the moment that it takes to read a line: Enter is released, and the next key
+    /// may come.
+    const MANY_EVENTS: u32 = 4;
+
     pub(super) fn has_low_descriptors() -> bool {
         true
+    }
+
+    /// Whether the line that was just read is part of a pasted text, which the console makes into keys.
+    pub(super) fn is_pasted_in_part() -> bool {
+        waiting_console_events().is_ok_and(|count| count >= MANY_EVENTS)
     }
 }
 
