@@ -17,7 +17,7 @@ use rustyline::ExternalPrinter;
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long the end of the program waits for the terminal, which may stand still.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is done with the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
