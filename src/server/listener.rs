@@ -218,6 +218,7 @@ fn admit(
         // The server stops.
         return Ok(());
     }
+    shared.watch.note_connection(&connection);
     if permit.is_some() {
         shared.connections.await_login(&connection);
     }

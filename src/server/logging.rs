@@ -42,7 +42,10 @@ const DEFAULT_FILTER: &str = "info";
 pub fn start(file: Option<&Path>) -> Result<LogEnd, StartError> {
     let open =
         |path: &Path| LogFile::open(path).map_err(|error| StartError::Log(path.to_owned(), error));
-    let file = file.map(open).transpose()?;
+    let mut destination = match file.map(open).transpose()? {
+        Some(file) => Destination::file(file).map_err(StartError::Thread)?,
+        None => Destination::StandardError,
+    };
     let (sender, lines) = bounded(CAPACITY);
     let lost = Arc::new(AtomicU64::new(0));
     let queue = LogQueue {
@@ -52,9 +55,8 @@ pub fn start(file: Option<&Path>) -> Result<LogEnd, StartError> {
     thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || {
-            let mut destination = Destination { file };
-            write_lines(&lines, &lost, &TimeZone::system(), |line, is_urgent| {
-                destination.write(line, is_urgent);
+            write_lines(&lines, &lost, &TimeZone::system(), |written| {
+                destination.take(written);
             });
         })
         .map_err(StartError::Thread)?;
@@ -168,55 +170,84 @@ impl Write for LogQueue {
     }
 }
 
-/// Hands over what comes through the channel, with the local time, and whether it is urgent. This thread tells the time, not the one that logs: the
+/// Hands over what comes through the channel, with the local time. This thread tells the time, not the one that logs: the
 /// thread of an idle connection keeps every page of its stack that it has ever touched, and telling the time takes some.
 fn write_lines(
     lines: &Receiver<Entry>,
     lost: &AtomicU64,
     zone: &TimeZone,
-    mut write: impl FnMut(&str, bool),
+    mut hand_over: impl FnMut(Written),
 ) {
     for entry in lines {
-        match entry {
+        hand_over(match entry {
             Entry::Line(time, line) => {
                 let time = time.to_zoned(zone.clone());
                 let time = time.strftime("%Y-%m-%d %H:%M:%S");
-                let is_urgent = URGENT.iter().any(|level| line.starts_with(level));
-                write(
-                    &format!("{time} {}", String::from_utf8_lossy(&line)),
-                    is_urgent,
-                );
+                Written::Line {
+                    text: format!("{time} {}", String::from_utf8_lossy(&line)),
+                    is_urgent: URGENT.iter().any(|level| line.starts_with(level)),
+                }
             }
-            Entry::Flush(done) => {
-                let _ = done.send(());
-            }
-        }
+            Entry::Flush(done) => Written::Flush(done),
+        });
         match lost.swap(0, Ordering::Relaxed) {
             0 => {}
-            count => write(
-                &format!("({count} log lines were lost here: the output stood still)\n"),
-                true,
-            ),
+            count => hand_over(Written::Line {
+                text: format!("({count} log lines were lost here: the output stood still)\n"),
+                is_urgent: true,
+            }),
         }
     }
 }
 
+/// What the threads that write take.
+enum Written {
+    Line {
+        text: String,
+        is_urgent: bool,
+    },
+    /// Answered when everything before it was written.
+    Flush(Sender<()>),
+}
+
 /// Where the lines go.
-struct Destination {
-    file: Option<LogFile>,
+enum Destination {
+    StandardError,
+    /// What is urgent goes to standard error too, through a channel, lest a terminal that stands still holds up the file.
+    /// What finds the channel full is in the file only.
+    File(LogFile, Sender<Written>),
 }
 
 impl Destination {
-    /// Writes a line; one that is urgent also to standard error, if there is a file.
-    fn write(&mut self, line: &str, is_urgent: bool) {
-        let Some(file) = &mut self.file else {
-            return write_to_terminal(line);
-        };
-        if let Some(failure) = file.write(line) {
-            write_to_terminal(&format!("{}\n", Printable(&failure)));
-        }
-        if is_urgent {
-            write_to_terminal(line);
+    /// A file, with a thread that writes to standard error.
+    fn file(file: LogFile) -> io::Result<Destination> {
+        let (sender, urgent) = bounded(CAPACITY);
+        thread::Builder::new()
+            .name("log-urgent".to_owned())
+            .spawn(move || {
+                for written in urgent {
+                    Destination::StandardError.take(written);
+                }
+            })?;
+        Ok(Destination::File(file, sender))
+    }
+
+    fn take(&mut self, written: Written) {
+        match (self, written) {
+            (Destination::StandardError, Written::Line { text, .. }) => write_to_terminal(&text),
+            (Destination::StandardError, Written::Flush(done)) => {
+                let _ = done.send(());
+            }
+            (Destination::File(file, urgent), Written::Line { text, is_urgent }) => {
+                let failure = file.write(&text);
+                let failure = failure.map(|what| format!("{}\n", Printable(&what)));
+                for text in failure.into_iter().chain(is_urgent.then_some(text)) {
+                    let _ = urgent.try_send(Written::Line { text, is_urgent });
+                }
+            }
+            (Destination::File(_, urgent), flush @ Written::Flush(_)) => {
+                let _ = urgent.try_send(flush);
+            }
         }
     }
 }
@@ -282,7 +313,11 @@ mod tests {
         }
         drop(queue);
         let mut text = String::new();
-        write_lines(&lines, &lost, &TimeZone::UTC, |line, _| text += line);
+        write_lines(&lines, &lost, &TimeZone::UTC, |written| {
+            if let Written::Line { text: line, .. } = written {
+                text += &line;
+            }
+        });
         let (time, rest) = text.split_at("2026-11-27 12:00:00 ".len());
         assert!(
             time.trim_end().parse::<jiff::civil::DateTime>().is_ok(),

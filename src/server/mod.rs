@@ -28,6 +28,7 @@ mod shutdown;
 pub mod signals;
 pub mod stats;
 mod token_bucket;
+mod watch;
 
 #[cfg(all(test, feature = "model"))]
 #[path = "../../tests/model/mod.rs"]
@@ -54,6 +55,7 @@ pub use handle::Handle;
 pub use inbox::StudentMessage;
 pub use moderator::{Moderator, Refusal};
 pub use refusals::RefusedLogin;
+pub use watch::WatchTarget;
 
 /// A server that listens, and serves once it is [run](Server::run).
 #[derive(Debug)]

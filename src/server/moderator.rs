@@ -13,6 +13,7 @@ use super::inbox::StudentMessage;
 use super::refusals::RefusedLogin;
 use super::shared::Shared;
 use super::stats::Stats;
+use super::watch::WatchTarget;
 use crate::chat::moderation::{ModeratorAction, MutedName, Rule, RuleChange, SPEAKER, Target};
 use crate::chat::{Event, Session, Transcript};
 use crate::printable::Printable;
@@ -20,7 +21,8 @@ use crate::storage::bans::{Ban, Banned, why_not_bannable};
 use crate::storage::password;
 use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::sync::{Arc, Weak};
-use crate::texts::reasons;
+use crate::texts::{moderation as texts, reasons};
+use crate::transport::watch::Watched;
 use crate::transport::{CloseCause, CloseReason, Origin};
 use crate::wire::{NameError, NameKey, ServerMessage, check_name};
 
@@ -335,6 +337,44 @@ impl Moderator {
             log::info!("{name} was registered by the teacher");
         }
         Ok(registered.map(|()| password).map_err(String::from))
+    }
+
+    /// Shows what the clients of a user, or from an address, send and receive from now on, through `watched`, and of nobody
+    /// else any more. Users who are logged in are told. Returns of how many that are connected.
+    pub fn watch(&self, target: &WatchTarget, watched: Sender<Watched>) -> Result<usize, Refusal> {
+        if let WatchTarget::Name(name) = target {
+            check(name)?;
+        }
+        self.unwatch()?;
+        let shared = self.shared()?;
+        shared.watch.set(Some((target.clone(), watched)));
+        let mut count = 0;
+        for connection in shared.connections.all() {
+            count += usize::from(shared.watch.note_connection(&connection));
+        }
+        // Its lock is released before anything is sent.
+        let sessions: Vec<Arc<Session>> = shared.sessions.read().values().cloned().collect();
+        let named = sessions
+            .iter()
+            .filter(|session| shared.watch.note_session(session))
+            .count();
+        log::info!("{target} is watched");
+        Ok(count.max(named))
+    }
+
+    /// Shows nothing of anybody any more; users who were watched are told. False if nobody was to be watched.
+    pub fn unwatch(&self) -> Result<bool, Refusal> {
+        let shared = self.shared()?;
+        let was_on = shared.watch.set(None);
+        for connection in shared.connections.all() {
+            if connection.unwatch() == Some(true) {
+                connection.send(&ServerMessage::notice(texts::watched_no_more()));
+            }
+        }
+        if was_on {
+            log::info!("nobody is watched any more");
+        }
+        Ok(was_on)
     }
 
     /// What has happened since the start.

@@ -11,6 +11,7 @@ use super::permits::Permits;
 use super::refusals::Refusals;
 use super::repeated_lines::RepeatedLines;
 use super::stats::Stats;
+use super::watch::Watch;
 use crate::chat::fan_out::{FanOutThread, event_queue};
 use crate::chat::{EventQueue, Room, SessionMap, TranscriptEnd};
 use crate::storage::{Accounts, Bans};
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(super) budgets: Budgets,
     pub(super) inbox: Inbox,
     pub(super) attendance: Attendance,
+    pub(super) watch: Watch,
     /// The end of the transcript that is written, if any is. A leaf lock, for the moderator and the stopping server.
     pub(super) transcript: Mutex<Option<TranscriptEnd>>,
     pub(super) refusals: Refusals,
@@ -75,6 +77,7 @@ impl Shared {
             budgets: Budgets::new(),
             inbox: Inbox::default(),
             attendance: Attendance::default(),
+            watch: Watch::default(),
             transcript: Mutex::new(None),
             refusals: Refusals::default(),
             repeated_lines: Arc::new(RepeatedLines::new()),

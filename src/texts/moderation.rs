@@ -13,6 +13,15 @@ texts! {
         en: "private messages are switched off: you can write to admin, your teacher, and to the room",
         zh: "私聊已关闭：你可以写给 admin（老师），也可以在聊天室里说",
     }
+    /// What a user is told whose client the teacher watches.
+    watched {
+        en: "your teacher sees now what your client sends and receives, but for passwords",
+        zh: "老师现在能看到你的客户端收发的内容（密码除外）",
+    }
+    watched_no_more {
+        en: "your teacher no longer sees what your client sends and receives",
+        zh: "老师不再查看你的客户端收发的内容",
+    }
     /// What everybody is told while a transcript is written.
     recorded {
         en: "what is said in the room is written down now, with names; private messages are not",

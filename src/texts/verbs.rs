@@ -42,6 +42,24 @@ texts! {
         en: "Nothing was written down.",
         zh: "本来就没有记录。",
     }
+    /// `count` are connected.
+    watched(whom: &str, count: usize) {
+        en: "What {whom} sends (->) and receives (<-) shows here from now on, passwords as dots; connected now: {count}. Who is logged in was told. unwatch ends it.",
+        zh: "从现在起，{whom} 发送（->）和接收（<-）的内容会显示在这里，密码显示为点；现在连着的有 {count} 个。已登录的人已得到通知。输入 unwatch 停止。",
+    }
+    unwatched {
+        en: "Nobody is watched any more.",
+        zh: "不再查看任何人。",
+    }
+    nobody_watched {
+        en: "Nobody was watched.",
+        zh: "本来就没有查看任何人。",
+    }
+    /// Below the first bytes of many.
+    cut(count: usize) {
+        en: "... {count} bytes in all",
+        zh: "…… 共 {count} 字节",
+    }
     nobody_refused {
         en: "Nobody was refused lately.",
         zh: "最近没有人被拒绝。",

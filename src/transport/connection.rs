@@ -12,7 +12,8 @@ use super::outbox::Outbox;
 use super::receipt::{DeliveryResult, Receipt, ReceiptOwner, resolve_all};
 use super::socket::Socket;
 use super::tls::Tls;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use super::watch::{Direction, Watched, Watcher};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::channel::Sender;
 use crate::sync::{Arc, Condvar, Instant, Mutex, Weak, yield_now};
 use crate::wire::{Framing, Lines, NameKey, ServerMessage, framing};
@@ -37,6 +38,8 @@ pub struct Connection {
     received: AtomicU64,
     /// Messages, to the room and private ones, that came and were passed on.
     messages: AtomicU64,
+    /// Whether what goes through is shown to the teacher. The [outbox](Self::outbox) has to whom.
+    is_watched: AtomicBool,
     /// To the retry thread.
     retry_queue: Sender<Weak<Connection>>,
     /// The connection itself while it [lingers](Self::linger). A leaf lock.
@@ -63,6 +66,7 @@ impl Connection {
             phase_changed: Condvar::new(),
             received: AtomicU64::new(0),
             messages: AtomicU64::new(0),
+            is_watched: AtomicBool::new(false),
             retry_queue,
             lingering: Mutex::new(None),
         }
@@ -134,6 +138,32 @@ impl Connection {
     /// Counts bytes that came. Only the connection's own thread calls this.
     pub(super) fn count_received(&self, bytes: usize) {
         add(&self.received, bytes as u64);
+    }
+
+    /// Shows what comes and goes from now on, of the user of this name if one has logged in. True if it was not shown before as
+    /// that user's.
+    pub fn watch(&self, name: Option<&str>, watched: Sender<Watched>) -> bool {
+        let mut outbox = self.outbox.lock();
+        let watcher = Watcher::new(self.label(), name.map(str::to_owned), watched);
+        let before = outbox.watcher.replace(Box::new(watcher));
+        self.is_watched.store(true, Ordering::Relaxed);
+        before.is_none_or(|before| before.name.as_deref() != name)
+    }
+
+    /// Shows nothing more. `None` if nothing was shown, else whether that was of a user who has logged in.
+    pub fn unwatch(&self) -> Option<bool> {
+        self.is_watched.store(false, Ordering::Relaxed);
+        let watcher = self.outbox.lock().watcher.take()?;
+        Some(watcher.name.is_some())
+    }
+
+    /// Shows what came, if the connection is watched. Only the connection's own thread calls this.
+    pub(super) fn show_received(&self, bytes: &[u8]) {
+        if self.is_watched.load(Ordering::Relaxed)
+            && let Some(watcher) = &mut self.outbox.lock().watcher
+        {
+            watcher.show(Direction::FromClient, bytes);
+        }
     }
 
     /// Frames all further output in the client's own way.

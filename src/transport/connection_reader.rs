@@ -87,19 +87,29 @@ impl ConnectionReader {
         if !self.connection.is_tls() {
             let count = self.connection.socket.receive(buffer, self.deadline)?;
             self.connection.count_received(count);
+            self.connection.show_received(&buffer[..count]);
             return Ok(Some(count));
         }
         // What came with earlier ciphertext is there without waiting.
         if self.may_have_more {
             match self.decrypt(0, buffer)? {
                 Progress::NeedsInput => {}
-                progress => return Ok(progress.data()),
+                progress => return Ok(self.shown(progress.data(), buffer)),
             }
         }
         match self.read_ciphertext()? {
             0 => Ok(Some(0)),
-            count => Ok(self.decrypt(count, buffer)?.data()),
+            count => {
+                let data = self.decrypt(count, buffer)?.data();
+                Ok(self.shown(data, buffer))
+            }
         }
+    }
+
+    /// Shows what was decrypted, if the connection is watched.
+    fn shown(&self, data: Option<usize>, buffer: &[u8]) -> Option<usize> {
+        self.connection.show_received(&buffer[..data.unwrap_or(0)]);
+        data
     }
 
     /// Hands over `count` bytes of ciphertext and decrypts what that allows.

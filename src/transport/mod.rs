@@ -14,6 +14,7 @@ pub mod socket;
 pub mod tls;
 #[cfg(windows)]
 mod waker;
+pub mod watch;
 
 pub use batch::Batch;
 pub use close_reason::CloseReason;

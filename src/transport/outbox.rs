@@ -14,6 +14,7 @@ use super::receipt::{DeliveryResult, Receipt};
 use super::send_queue::{CHUNK_COST_WITH_RECEIPT, Chunk, SendQueue};
 use super::socket::Sink;
 use super::tls::Tls;
+use super::watch::{Direction, Watcher};
 use crate::sync::Instant;
 use crate::texts::reasons;
 use crate::wire::{Framing, Lines, NameKey, ServerMessage};
@@ -64,6 +65,8 @@ pub struct Outbox {
     is_in_retry_queue: bool,
     /// Whether receipts are corked: see [`cork`](Self::cork). The queue then holds nothing but receipts.
     is_corked: bool,
+    /// Shows what is sent, if the connection is watched.
+    pub(super) watcher: Option<Box<Watcher>>,
 }
 
 /// How a message leaves.
@@ -93,6 +96,7 @@ impl Outbox {
             last_progress: Instant::now(),
             is_in_retry_queue: false,
             is_corked: false,
+            watcher: None,
         }
     }
 
@@ -191,6 +195,9 @@ impl Outbox {
         }
         let share = batch.share(self.framing, from);
         let bytes = share.bytes();
+        if let Some(watcher) = &mut self.watcher {
+            watcher.show(Direction::ToClient, bytes);
+        }
         let (was_behind, had_corked) = (self.is_behind(), self.has_corked());
         let mut sent = 0;
         if !was_behind && !had_corked && self.tls.is_none() && mode != SendMode::Corked {

@@ -218,6 +218,34 @@ fn what_the_teacher_asks_and_rules_is_answered_in_a_sentence() {
 }
 
 #[test]
+fn what_a_client_really_sends_shows_in_the_console_while_it_is_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Chatd::start(with_console(folder.path()));
+    expect_answer(&mut server, "unwatch", "Nobody was watched.");
+    expect_answer(
+        &mut server,
+        "watch 127.0.0.1",
+        "What 127.0.0.1 sends (->) and",
+    );
+    let mut client = server.connect_as(Way::Plain);
+    let address = client.socket().local_addr().unwrap();
+    client.send_bytes(b"{'Password':'tiger7'}\r\n");
+    while client.next_frame().is_some() {}
+    let shown = format!("{address} -> {{'Password':'......'}}\\r\\n");
+    server.process.out.line_with(&shown);
+    let shown = format!(r#"{address} <- {{"Command":"10","Message":"#);
+    server.process.out.line_with(&shown);
+    let mut anna = server.connect_as(Way::TlsPrefixed);
+    anna.log_in("Anna");
+    anna.expect_notice();
+    server.process.out.line_with("    00 00 00 ");
+    expect_answer(&mut server, "unwatch", "Nobody is watched any more.");
+    anna.expect_notice();
+    let all = quit(server);
+    assert!(!all.contains("tiger7"), "{all}");
+}
+
+#[test]
 fn the_lists_of_a_class_are_shown_and_written_and_read() {
     let folder = tempfile::tempdir().unwrap();
     let in_folder = |name: &str| folder.path().join(name);

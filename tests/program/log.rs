@@ -450,3 +450,26 @@ fn a_log_file_that_cannot_be_opened_is_named() {
         assert!(complaint.contains(word), "no {word} in: {complaint}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_error_that_stands_still_does_not_hold_up_the_log_file() {
+    use std::io::Write;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chatd.log");
+    // A pipe that is full (pipe(7)), so that the first warning waits for ever.
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'x'; 64 << 10]).unwrap();
+    let mut command = chatd(folder.path());
+    command.arg("--log").arg(&file).env("RUST_LOG", "loud");
+    command.stderr(writer);
+    let server = Chatd::start(command);
+    server.guest("Anna").log_out();
+    server.guest("Bobby").log_out();
+    server.stop();
+    let log = fs::read_to_string(&file).unwrap();
+    for what in ["RUST_LOG=loud", "Anna came", "Bobby came", "stopped"] {
+        assert!(log.contains(what), "no {what:?} in\n{log}");
+    }
+}

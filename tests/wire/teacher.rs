@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use chatd::server::{Refusal, StudentMessage};
+use chatd::server::{Refusal, StudentMessage, WatchTarget};
+use chatd::transport::watch::{Direction, Watched};
+use crossbeam_channel::Receiver;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -404,4 +406,88 @@ fn a_class_is_registered_with_passwords_that_are_told_once() {
     guest.expect(came("Anna", false));
     guest.send(&json!({"Command": "02", "Name": "Dora", "Password": "x"}));
     assert_eq!(guest.expect_command("12")["Flag"], 0);
+}
+
+/// What was seen so far of what went this way, put together, once `end` is its end.
+#[track_caller]
+fn seen(watched: &Receiver<Watched>, direction: Direction, end: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(end) {
+        let one = watched.recv_timeout(PATIENCE).unwrap();
+        if one.direction == direction {
+            bytes.extend(one.bytes);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn what_a_client_sends_and_receives_can_be_watched_byte_for_byte_but_for_passwords() {
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    for way in Way::ALL {
+        let (sender, watched) = crossbeam_channel::bounded(1000);
+        let name = WatchTarget::Name("ANNA".to_owned());
+        let mut anna = server.guest_as(way, "Anna");
+        assert_eq!(moderator.watch(&name, sender.clone()).unwrap(), 1);
+        assert!(anna.expect_notice().contains("your teacher sees"));
+
+        anna.say("hi\u{1b}");
+        anna.expect(said("Anna", "hi\u{1b}"));
+        let sent = json!({"Command": "05", "Message": "hi\u{1b}"}).to_string();
+        let framed = way.frame(&sent);
+        assert_eq!(seen(&watched, Direction::FromClient, &framed), framed);
+        let received = way.frame(r#"{"Command":"32","Speaker":"Anna","Message":"hi\u001b"}"#);
+        let received = match way.is_prefixed() {
+            true => received,
+            false => [received, b"\n".to_vec()].concat(),
+        };
+        seen(&watched, Direction::ToClient, &received);
+
+        // Comes back, cut in the middle, and with a password.
+        drop(anna);
+        let mut anna = server.connect_as(way);
+        anna.log_in("Anna");
+        assert!(anna.expect_notice().contains("your teacher sees"));
+        let login = r#"{"Command":"02","Name":"Dora","Password":"tiger7"}"#;
+        for part in way.frame(login).chunks(7) {
+            anna.send_bytes(part);
+        }
+        anna.expect_command("12");
+        let shown = login.replace("tiger7", "......");
+        let bytes = seen(&watched, Direction::FromClient, shown.as_bytes());
+        assert!(!String::from_utf8_lossy(&bytes).contains("tiger7"));
+
+        assert!(moderator.unwatch().unwrap() && !moderator.unwatch().unwrap());
+        assert!(anna.expect_notice().contains("no longer"));
+        while watched.try_recv().is_ok() {}
+        anna.say("unseen");
+        anna.expect(said("Anna", "unseen"));
+        assert!(watched.try_recv().is_err());
+        anna.log_out();
+    }
+}
+
+#[test]
+fn whoever_comes_from_an_address_can_be_watched_from_the_first_byte() {
+    let server = TestServer::calm();
+    let moderator = server.handle.moderator();
+    let (sender, watched) = crossbeam_channel::bounded(1000);
+    let address = WatchTarget::Address([127, 0, 0, 1].into());
+    let mut earlier = server.connect();
+    earlier.send(&json!({"Command": "99"}));
+    earlier.expect_notice();
+    earlier.send_bytes(b"{\"Command\":");
+    assert_eq!(moderator.watch(&address, sender).unwrap(), 1);
+    // A client that has not logged in is told nothing: nobody knows yet how it frames.
+    earlier.send_bytes(b"\"01\"}");
+    earlier.expect_command("11");
+    seen(&watched, Direction::FromClient, b"\"01\"}");
+    let mut broken = server.connect();
+    broken.send_bytes(b"\x00\x00\xffhello");
+    while broken.next_frame().is_some() {}
+    let bytes = seen(&watched, Direction::FromClient, b"\xffhello");
+    assert_eq!(bytes, b"\x00\x00\xffhello");
+    earlier.log_in("Anna");
+    assert!(earlier.expect_notice().contains("your teacher sees"));
 }

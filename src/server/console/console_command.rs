@@ -30,6 +30,8 @@ pub(super) enum ConsoleCommand {
     Attendance(Option<PathBuf>),
     Transcript(Option<PathBuf>),
     Register(PathBuf),
+    Watch(Banned),
+    Unwatch,
     Stats,
     Info,
     Help,
@@ -50,7 +52,7 @@ const SHORTEST_TIME: Duration = Duration::from_secs(1);
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Each verb, what stands behind it, and what it does.
-pub(super) const VERBS: [(&str, &str, &str); 21] = [
+pub(super) const VERBS: [(&str, &str, &str); 23] = [
     (
         "who",
         "[refused]",
@@ -89,6 +91,12 @@ pub(super) const VERBS: [(&str, &str, &str); 21] = [
     ("unban", "NAME|ADDRESS|all", "lift a ban, or all"),
     ("bans", "", "who is banned"),
     ("forget", "NAME", "remove an account whose password is lost"),
+    (
+        "watch",
+        "NAME|ADDRESS",
+        "show what a client sends and receives, byte for byte",
+    ),
+    ("unwatch", "", "show it no more"),
     (
         "attendance",
         "[FILE.csv]",
@@ -167,7 +175,7 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, Mistake> {
     }
     let takes_one = matches!(
         *usage,
-        "NAME" | "NAME|all" | "NAME|ADDRESS|all" | "TIME|off" | "off|on"
+        "NAME" | "NAME|all" | "NAME|ADDRESS" | "NAME|ADDRESS|all" | "TIME|off" | "off|on"
     );
     let first = match first {
         None if !usage.is_empty() && !usage.starts_with('[') => {
@@ -213,6 +221,8 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, Mistake> {
         "unban" => ConsoleCommand::Unban(name_or_address(first)?),
         "bans" => ConsoleCommand::Bans,
         "forget" => ConsoleCommand::Forget(name(first)?),
+        "watch" => ConsoleCommand::Watch(name_or_address(first)?),
+        "unwatch" => ConsoleCommand::Unwatch,
         "attendance" => ConsoleCommand::Attendance(file(rest)),
         "transcript" if rest.eq_ignore_ascii_case("off") => ConsoleCommand::Transcript(None),
         "transcript" => ConsoleCommand::Transcript(file(rest)),
@@ -384,6 +394,11 @@ mod tests {
             ("private OFF", Some(ConsoleCommand::Private(false))),
             ("private on", Some(ConsoleCommand::Private(true))),
             ("unban all", Some(ConsoleCommand::UnbanAll)),
+            (
+                "watch Anna",
+                Some(ConsoleCommand::Watch(Banned::Name(anna()))),
+            ),
+            ("unwatch", Some(ConsoleCommand::Unwatch)),
             ("attendance", Some(ConsoleCommand::Attendance(None))),
             (
                 "attendance my class.csv",

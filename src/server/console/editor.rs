@@ -383,7 +383,7 @@ mod tests {
         for (before, start, expected) in [
             ("who", 0, &["who"][..]),
             ("WH", 0, &["who"]),
-            (" un", 1, &["unmute ", "unlock", "unban "]),
+            (" un", 1, &["unmute ", "unlock", "unban ", "unwatch"]),
             ("at", 0, &["attendance"]),
             ("x", 0, &[]),
             ("kick ", 5, &["Anna", "Annika", "Bobby", "名字"]),

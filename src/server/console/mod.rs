@@ -4,36 +4,43 @@ mod class;
 mod console_command;
 mod editor;
 mod lines;
+mod watched;
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 
 use self::class::{attendance, register};
 use self::console_command::{ConsoleCommand, VERBS, Whom, nearest, parse};
 use self::editor::Editor;
 use self::lines::{Lines, Typed};
+use self::watched::lines_of;
 use super::addresses::own_addresses;
 use super::banner;
 use super::handle::Handle;
 use super::inbox::StudentMessage;
 use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
 use super::refusals::RefusedLogin;
+use super::watch::WatchTarget;
 use crate::chat::moderation::{MutedName, RuleChange};
 use crate::printable::{Printable, without_controls};
 use crate::storage::bans::{Ban, Banned};
 use crate::sync::Instant;
 use crate::terminal;
 use crate::texts::{self, verbs, width};
+use crate::transport::watch::Watched;
 
 pub use self::editor::is_editable;
 
 /// What the console says first.
 const WELCOME: &str = "Type help and Enter to see what you can do here.";
+
+/// Reads and writes of a client that is watched that may wait to be shown. Of a faster one some are not shown.
+const WATCHED_CAPACITY: usize = 1024;
 
 /// Ctrl-C on an empty line stops the server if it comes again within this time.
 const TWICE_WITHIN: Duration = Duration::from_secs(2);
@@ -85,24 +92,29 @@ fn converse(
     thread::scope(|scope| {
         // Dropped at the end, which ends the thread.
         let (_reading, end) = bounded(0);
+        let (watched, seen) = bounded(WATCHED_CAPACITY);
         if let Ok(messages) = handle.moderator().read_messages() {
             let shown = thread::Builder::new()
                 .name("inbox".to_owned())
-                .spawn_scoped(scope, move || show_messages(&messages, &end, show));
+                .spawn_scoped(scope, move || show_messages(&messages, &seen, &end, show));
             if let Err(error) = shown {
                 log::warn!("cannot show what users write to the teacher: {error}");
             }
         }
-        obey_lines(handle, is_terminal, output, &mut next);
+        obey_lines(handle, is_terminal, output, watched, &mut next);
+        // Its channel ends here.
+        let _ = handle.moderator().unwatch();
     });
 }
 
-/// Shows what users write to the teacher, until `end` is closed.
+/// Shows what users write to the teacher, and what those who are watched send and receive, until `end` is closed.
 fn show_messages(
     messages: &Receiver<StudentMessage>,
+    seen: &Receiver<Watched>,
     end: &Receiver<()>,
     mut show: impl FnMut(&str),
 ) {
+    let zone = jiff::tz::TimeZone::system();
     loop {
         crossbeam_channel::select! {
             recv(messages) -> message => match message {
@@ -110,6 +122,10 @@ fn show_messages(
                     let text = Printable(&text).to_string();
                     show(&format!("{}\n", verbs::from_student(&from, &text)));
                 }
+                Err(_) => return,
+            },
+            recv(seen) -> watched => match watched {
+                Ok(watched) => show(&lines_of(&watched, &zone)),
                 Err(_) => return,
             },
             recv(end) -> _ => return,
@@ -121,6 +137,7 @@ fn obey_lines(
     handle: &Handle,
     is_terminal: bool,
     output: impl Write,
+    watched: Sender<Watched>,
     next: &mut impl FnMut() -> io::Result<Typed>,
 ) {
     let mut console = Console {
@@ -131,6 +148,7 @@ fn obey_lines(
         zone: jiff::tz::TimeZone::system(),
         question: None,
         interrupted: None,
+        watched,
     };
     console.tell(WELCOME);
     let end = loop {
@@ -175,6 +193,8 @@ struct Console<'a, W> {
     question: Option<Question>,
     /// When Ctrl-C came last, on an empty line.
     interrupted: Option<Instant>,
+    /// To the thread that shows what those send and receive who are watched.
+    watched: Sender<Watched>,
 }
 
 impl<W: Write> Console<'_, W> {
@@ -353,6 +373,18 @@ impl<W: Write> Console<'_, W> {
                     "The account {name} is removed. {name} is online and stays so; nobody else can register the name meanwhile."
                 ),
                 false => format!("The account {name} is removed; the name can be registered anew."),
+            },
+            ConsoleCommand::Watch(whom) => {
+                let target = match whom {
+                    Banned::Name(name) => WatchTarget::Name(name),
+                    Banned::Address(address) => WatchTarget::Address(address),
+                };
+                let count = moderator.watch(&target, self.watched.clone())?;
+                verbs::watched(&target.to_string(), count)
+            }
+            ConsoleCommand::Unwatch => match moderator.unwatch()? {
+                true => verbs::unwatched().to_owned(),
+                false => verbs::nobody_watched().to_owned(),
             },
             ConsoleCommand::Attendance(file) => {
                 attendance(&moderator.attendance()?, file.as_deref(), |time| {

@@ -150,6 +150,7 @@ impl Handler<'_> {
         self.shared.connections.count_login(&self.connection);
         if let Some(session) = &self.session {
             self.shared.attendance.come(session);
+            self.shared.watch.note_session(session);
         }
         let kind = match password {
             None => "guest",
