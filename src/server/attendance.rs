@@ -92,8 +92,13 @@ impl Attendance {
         }
     }
 
-    /// All of them, in the order of the alphabet.
-    pub(crate) fn list(&self) -> Vec<Attendee> {
+    /// All of them, in the order of the alphabet. Among those `online` may be some whose own threads have not noted it yet.
+    pub(crate) fn list(&self, online: &[Arc<Session>]) -> Vec<Attendee> {
+        for session in online {
+            if !self.attendees.lock().contains_key(session.key()) {
+                self.come(session);
+            }
+        }
         let attendees = self.attendees.lock();
         let mut listed: Vec<Attendee> = attendees.values().map(Record::now).collect();
         drop(attendees);

@@ -298,7 +298,9 @@ impl Moderator {
 
     /// Who has been online since the start, in the order of the alphabet.
     pub fn attendance(&self) -> Result<Vec<Attendee>, Refusal> {
-        Ok(self.shared()?.attendance.list())
+        let shared = self.shared()?;
+        let online: Vec<Arc<Session>> = shared.sessions.read().values().cloned().collect();
+        Ok(shared.attendance.list(&online))
     }
 
     /// Writes what is said in the room from now on to a file, or to none any more; never what is private. Everybody is told,
