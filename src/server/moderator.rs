@@ -299,7 +299,7 @@ impl Moderator {
     /// Who has been online since the start, in the order of the alphabet.
     pub fn attendance(&self) -> Result<Vec<Attendee>, Refusal> {
         let shared = self.shared()?;
-        let online: Vec<Arc<Session>> = shared.sessions.read().values().cloned().collect();
+        let (online, _) = shared.ask(|reply| ModeratorAction::Look { reply })?;
         Ok(shared.attendance.list(&online))
     }
 
