@@ -21,7 +21,8 @@ use crate::storage::bans::{Ban, Banned, why_not_bannable};
 use crate::storage::password;
 use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::sync::{Arc, Weak};
-use crate::texts::{moderation as texts, reasons};
+use crate::texts::lists::listed;
+use crate::texts::{mistakes, moderation as texts, reasons, refusals};
 use crate::transport::watch::Watched;
 use crate::transport::{CloseCause, CloseReason, Origin};
 use crate::wire::{NameError, NameKey, ServerMessage, check_name};
@@ -459,38 +460,24 @@ pub enum Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refusal::Stopped => f.write_str("the server stops"),
-            Refusal::NoName(name, why) => write!(f, "{} is no name: {why}", Printable(name)),
-            Refusal::NotOnline(name) => write!(f, "no user named {name} is online"),
-            Refusal::NotRegistered(name) => write!(f, "the name {name} is not registered"),
-            Refusal::NotBannable(address, why) => write!(f, "{address} can't be banned: {why}"),
-            Refusal::Shared(address, names) => {
-                write!(f, "{} all use the address {address}", listed(names))
+        f.write_str(&match self {
+            Refusal::Stopped => reasons::server_stops().to_owned(),
+            Refusal::NoName(name, why) => {
+                mistakes::no_name(&Printable(name).to_string(), &why.to_string())
             }
-            Refusal::NotBanned(banned) => write!(f, "{banned} is not banned"),
-            Refusal::TooLong(limit) => {
-                write!(
-                    f,
-                    "the text is too long: a message has {limit} bytes at most"
-                )
-            }
-            Refusal::Disk(error) => write!(f, "the disk failed: {error}"),
-            Refusal::File(error) => write!(f, "this can't be done: {error}"),
-        }
+            Refusal::NotOnline(name) => refusals::not_online(name),
+            Refusal::NotRegistered(name) => refusals::not_registered(name),
+            Refusal::NotBannable(address, why) => refusals::not_bannable(*address, why),
+            Refusal::Shared(address, names) => refusals::shared(*address, &listed(names)),
+            Refusal::NotBanned(banned) => refusals::not_banned(&banned.to_string()),
+            Refusal::TooLong(limit) => refusals::too_long(*limit),
+            Refusal::Disk(error) => refusals::disk(error),
+            Refusal::File(error) => refusals::file(error),
+        })
     }
 }
 
 impl std::error::Error for Refusal {}
-
-/// Names as people list them: `Anna, Bobby and Carol`.
-pub(crate) fn listed(names: &[String]) -> String {
-    match names {
-        [] => "nobody".to_owned(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
 
 /// What the log says of a rule that has changed; `name` is whom it is about, if it is about one.
 fn in_words(rule: &Rule, name: &str, is_on: bool) -> String {
@@ -550,18 +537,5 @@ impl Shared {
         self.bans
             .save()
             .inspect_err(|error| log::error!("cannot write the bans to the disk: {error}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_listed_as_people_do() {
-        let names = ["Anna", "Bobby", "Carol"].map(str::to_owned);
-        assert_eq!(listed(&names[..1]), "Anna");
-        assert_eq!(listed(&names[..2]), "Anna and Bobby");
-        assert_eq!(listed(&names), "Anna, Bobby and Carol");
     }
 }

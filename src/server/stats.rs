@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use bytesize::ByteSize;
 
+use crate::texts::statistics as texts;
 use crate::transport::{CloseReason, Connection};
 
 /// What has happened since the start, or between two moments. Shown as one line.
@@ -66,32 +67,56 @@ impl Stats {
     }
 }
 
+/// In the language of the process.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Traffic {
-            messages,
-            received,
-            sent,
-        } = self.traffic;
-        write!(
-            f,
-            "{} online now; {}, {}, {} received, {} sent; connections ended: ",
-            Count(self.online as u64, "user"),
-            Count(self.logins, "login"),
-            Count(messages, "message"),
-            ByteSize(received),
-            ByteSize(sent)
-        )?;
-        let closed: Vec<String> = CloseReason::ALL
+        let counted = |count, one: &str, many: fn(u64) -> String| match count {
+            1 => one.to_owned(),
+            _ => many(count),
+        };
+        let online = counted(self.online as u64, texts::one_user(), texts::users);
+        let logins = counted(self.logins, texts::one_login(), texts::logins);
+        let messages = counted(self.traffic.messages, texts::one_message(), texts::messages);
+        let ended: Vec<String> = CloseReason::ALL
             .iter()
-            .map(|(reason, words)| (self.closed(*reason), words))
+            .map(|(reason, _)| (self.closed(*reason), *reason))
             .filter(|(count, _)| *count > 0)
-            .map(|(count, words)| format!("{count} {words}"))
+            .map(|(count, reason)| texts::ended(count, in_words(reason)))
             .collect();
-        f.write_str(&match closed.is_empty() {
-            true => "none".to_owned(),
-            false => closed.join(", "),
-        })
+        let ended = match ended.is_empty() {
+            true => texts::none_ended().to_owned(),
+            false => ended.join(texts::comma()),
+        };
+        f.write_str(&texts::numbers(
+            &online,
+            &logins,
+            &messages,
+            ByteSize(self.traffic.received),
+            ByteSize(self.traffic.sent),
+            &ended,
+        ))
+    }
+}
+
+/// Why connections have ended. The log always has the English words of [`CloseReason::ALL`] for one connection.
+fn in_words(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::LoggedOut => texts::logged_out(),
+        CloseReason::ClosedByClient => texts::closed_by_client(),
+        CloseReason::ConnectionLost => texts::connection_lost(),
+        CloseReason::Unresponsive => texts::unresponsive(),
+        CloseReason::SlowConsumer => texts::slow_consumer(),
+        CloseReason::BadInput => texts::bad_input(),
+        CloseReason::OtherProtocol => texts::other_protocol(),
+        CloseReason::HandshakeFailed => texts::handshake_failed(),
+        CloseReason::LoginTimeout => texts::login_timeout(),
+        CloseReason::WrongPasswords => texts::wrong_passwords(),
+        CloseReason::Rejected => texts::rejected(),
+        CloseReason::MadeRoom => texts::made_room(),
+        CloseReason::Kicked => texts::kicked(),
+        CloseReason::Banned => texts::banned(),
+        CloseReason::ServerStopping => texts::server_stopping(),
+        CloseReason::InternalError => texts::internal_error(),
     }
 }
 
@@ -146,19 +171,16 @@ impl Sub for Traffic {
     }
 }
 
-/// A number of things.
-struct Count(u64, &'static str);
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.0 == 1 { "" } else { "s" };
-        write!(f, "{} {}{plural}", self.0, self.1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_those_of_the_log() {
+        for (reason, words) in CloseReason::ALL {
+            assert_eq!(in_words(reason), words);
+        }
+    }
 
     #[test]
     fn numbers_are_told_in_one_line_and_since_the_last() {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{durable_file, regular_file};
 use crate::printable::Printable;
 use crate::sync::Mutex;
+use crate::texts::refusals;
 use crate::wire::check_name;
 
 /// Whom a ban keeps out.
@@ -255,7 +256,7 @@ fn ban_of(entry: Entry) -> Result<Ban, String> {
         (None, Some(address)) => {
             let address = address.to_canonical();
             if let Some(why) = why_not_bannable(address) {
-                return Err(format!("{address} can't be banned: {why}"));
+                return Err(refusals::not_bannable(address, why));
             }
             Banned::Address(address)
         }
@@ -275,9 +276,9 @@ fn ban_of(entry: Entry) -> Result<Ban, String> {
 /// Why an address can't be banned, if it can't.
 pub fn why_not_bannable(address: IpAddr) -> Option<&'static str> {
     if address.is_loopback() {
-        Some("it is the server's own machine")
+        Some(refusals::own_machine())
     } else if address.is_unspecified() || address.is_multicast() {
-        Some("no client has such an address")
+        Some(refusals::address_of_nobody())
     } else {
         None
     }

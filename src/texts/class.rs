@@ -23,14 +23,6 @@ pub(crate) fn attendance_heading() -> [&'static str; 7] {
 }
 
 texts! {
-    guest {
-        en: "guest",
-        zh: "游客",
-    }
-    registered {
-        en: "registered",
-        zh: "已注册",
-    }
     nobody_was_there {
         en: "Nobody has been online since the start.",
         zh: "启动以来没有人登录过。",

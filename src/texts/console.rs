@@ -1,8 +1,15 @@
-//! What the teacher's console says.
+//! What the teacher's console says of itself, and what it asks.
+
+use std::net::IpAddr;
 
 use super::texts;
 
 texts! {
+    /// The first that it says.
+    welcome {
+        en: "Type help and Enter to see what you can do here.",
+        zh: "输入 help 再按回车键，可以看到这里能做什么。",
+    }
     /// After Ctrl-D.
     how_to_stop {
         en: "Ctrl-D does not end the console. To stop the server, type quit, or press Ctrl-C twice.",
@@ -17,22 +24,57 @@ texts! {
         en: "The server stops.",
         zh: "服务器停止。",
     }
+
+    // Questions. In English and in Chinese, they can also be answered in English.
+
+    yes {
+        en: "yes",
+        zh: "是",
+    }
+    no {
+        en: "no",
+        zh: "否",
+    }
     one_is_online {
         en: "1 user is online. Stop the server? (yes/no)",
-        zh: "有 1 位用户在线。要停止服务器吗？（yes/no）",
+        zh: "有 1 位用户在线。要停止服务器吗？（是/否，或 yes/no）",
     }
     some_are_online(count: usize) {
         en: "{count} users are online. Stop the server? (yes/no)",
-        zh: "有 {count} 位用户在线。要停止服务器吗？（yes/no）",
+        zh: "有 {count} 位用户在线。要停止服务器吗？（是/否，或 yes/no）",
+    }
+    address_is_shared(address: IpAddr, names: &str) {
+        en: "{names} use {address}. Ban it all the same? (yes/no)",
+        zh: "{names} 都在使用 {address}。仍然要封禁它吗？（是/否，或 yes/no）",
     }
     /// The answer was no.
     goes_on {
         en: "The server goes on.",
         zh: "服务器继续运行。",
     }
+    is_not_banned(whom: &str) {
+        en: "{whom} is not banned.",
+        zh: "{whom} 没有被封禁。",
+    }
     /// The answer was another command, which is carried out next.
     neither_so_it_goes_on {
         en: "That was neither yes nor no: the server goes on.",
-        zh: "这既不是 yes 也不是 no：服务器继续运行。",
+        zh: "这既不是“是”也不是“否”：服务器继续运行。",
+    }
+    neither_so_it_is_not_banned(whom: &str) {
+        en: "That was neither yes nor no: {whom} is not banned.",
+        zh: "这既不是“是”也不是“否”：{whom} 没有被封禁。",
+    }
+
+    // What is added to a sentence.
+
+    /// `name` is online, and like the one that was typed.
+    did_you_mean(name: &str) {
+        en: "Did you mean {name}?",
+        zh: "是不是 {name}？",
+    }
+    full_stop {
+        en: ".",
+        zh: "。",
     }
 }

@@ -3,7 +3,7 @@
 //! Each text stands once, in both languages, one below the other, as a function of what is filled in. So one that lacks a
 //! translation does not compile, neither does one that fills in what is not there, and who translates sees what to
 //! translate. A test of each file compares the two languages. The log is English, but for the reasons of clients that it
-//! quotes; what `--help` says is English only.
+//! quotes, and the numbers of each hour; what `--help` says is English only.
 //!
 //! The language is the process's. Whoever embeds the server chooses it by [`set_language`].
 
@@ -12,9 +12,16 @@ pub(crate) mod characters;
 pub(crate) mod class;
 pub(crate) mod console;
 pub(crate) mod framing_errors;
+pub(crate) mod help;
+pub(crate) mod lists;
+pub(crate) mod mistakes;
 pub(crate) mod moderation;
 pub(crate) mod reasons;
+pub(crate) mod refusals;
+pub(crate) mod statistics;
 pub(crate) mod syntax_errors;
+pub(crate) mod tables;
+pub(crate) mod times;
 pub(crate) mod verbs;
 
 use std::str::FromStr;
@@ -64,6 +71,14 @@ fn language_of(locale: &str) -> Language {
 /// How many columns of a terminal a text takes: two for each wide character.
 pub(crate) fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
+}
+
+/// Sentences, one after the other. Chinese ones have no space between them.
+pub(crate) fn joined(sentences: &[String]) -> String {
+    sentences.join(match language() {
+        Language::English => " ",
+        Language::Chinese => "",
+    })
 }
 
 /// As `--lang` takes it.

@@ -6,7 +6,7 @@ texts! {
     /// Why a message to the room is refused. `pause` is the rule, `wait` what is left of it, both in words.
     slow(pause: &str, wait: &str) {
         en: "everybody may say one thing in {pause} now; try again in {wait}",
-        zh: "现在每人每 {pause} 只能说一句；请过 {wait} 再试",
+        zh: "现在每人每 {pause}只能说一句；请过 {wait}再试",
     }
     /// Why a private message is refused.
     private_off {

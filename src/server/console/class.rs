@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::super::attendance::{Attendee, to_csv};
 use super::super::moderator::{Moderator, Refusal};
-use super::in_columns;
+use super::{in_columns, kind_of};
 use crate::printable::Printable;
 use crate::texts::class as texts;
 
@@ -43,12 +43,7 @@ pub(super) fn attendance(
     rows.extend(attendees.iter().map(|one| {
         [
             one.name.clone(),
-            if one.is_guest {
-                texts::guest()
-            } else {
-                texts::registered()
-            }
-            .to_owned(),
+            kind_of(one.is_guest).to_owned(),
             one.address.to_string(),
             clock(one.first_in),
             one.last_out.map(&clock).unwrap_or_default(),

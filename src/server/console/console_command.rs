@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::printable::Printable;
 use crate::storage::bans::Banned;
+use crate::texts::{help, mistakes};
 use crate::wire::check_name;
 
 /// One line, understood.
@@ -51,75 +52,34 @@ const SHORTEST_TIME: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// A text in the language of the process.
+type Text = fn() -> &'static str;
+
 /// Each verb, what stands behind it, and what it does.
-pub(super) const VERBS: [(&str, &str, &str); 23] = [
-    (
-        "who",
-        "[refused]",
-        "who is online; or who could not get in lately, and why",
-    ),
-    ("say", "TEXT", "say something to everybody, as admin"),
-    (
-        "tell",
-        "NAME TEXT",
-        "say something to one user; what users write to admin shows here",
-    ),
-    (
-        "mute",
-        "NAME [TIME]|all",
-        "let somebody, or all, read but not write; a time is like 5m",
-    ),
-    ("unmute", "NAME|all", "let them write again"),
-    (
-        "slow",
-        "TIME|off",
-        "let each say one thing to the room in this time",
-    ),
-    (
-        "private",
-        "off|on",
-        "let users write to the room and to admin only",
-    ),
-    ("lock", "", "let nobody new log in"),
-    ("unlock", "", "let everybody log in again"),
-    ("kick", "NAME [why]", "end somebody's connection"),
-    (
-        "ban",
-        "NAME|ADDRESS [TIME]",
-        "kick, and refuse from now on; kept in the data folder",
-    ),
-    ("unban", "NAME|ADDRESS|all", "lift a ban, or all"),
-    ("bans", "", "who is banned"),
-    ("forget", "NAME", "remove an account whose password is lost"),
-    (
-        "watch",
-        "NAME|ADDRESS",
-        "show what a client sends and receives, byte for byte",
-    ),
-    ("unwatch", "", "show it no more"),
-    (
-        "attendance",
-        "[FILE.csv]",
-        "who was there, and how long; to a file for a spreadsheet",
-    ),
-    (
-        "transcript",
-        "FILE|off",
-        "write down what is said in the room; everybody is told",
-    ),
-    (
-        "register",
-        "FILE.csv",
-        "register a class: each line of the file begins with a name",
-    ),
-    ("stats", "", "what has happened since the start"),
-    (
-        "info",
-        "",
-        "addresses, ports, fingerprint, and how to connect",
-    ),
-    ("help", "", "this list"),
-    ("quit", "", "stop the server"),
+pub(super) const VERBS: [(&str, &str, Text); 23] = [
+    ("who", "[refused]", help::who),
+    ("say", "TEXT", help::say),
+    ("tell", "NAME TEXT", help::tell),
+    ("mute", "NAME [TIME]|all", help::mute),
+    ("unmute", "NAME|all", help::unmute),
+    ("slow", "TIME|off", help::slow),
+    ("private", "off|on", help::private),
+    ("lock", "", help::lock),
+    ("unlock", "", help::unlock),
+    ("kick", "NAME [why]", help::kick),
+    ("ban", "NAME|ADDRESS [TIME]", help::ban),
+    ("unban", "NAME|ADDRESS|all", help::unban),
+    ("bans", "", help::bans),
+    ("forget", "NAME", help::forget),
+    ("watch", "NAME|ADDRESS", help::watch),
+    ("unwatch", "", help::unwatch),
+    ("attendance", "[FILE.csv]", help::attendance),
+    ("transcript", "FILE|off", help::transcript),
+    ("register", "FILE.csv", help::register),
+    ("stats", "", help::stats),
+    ("info", "", help::info),
+    ("help", "", help::help),
+    ("quit", "", help::quit),
 ];
 
 /// What other programs call some of them.
@@ -140,7 +100,7 @@ const SYNONYMS: [(&str, &str); 11] = [
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
-    /// A sentence for the teacher, without a capital letter.
+    /// A sentence for the teacher, without a capital letter, in the language of the process.
     pub(super) sentence: String,
     /// What stands where a name should, if that is it.
     pub(super) no_name: Option<String>,
@@ -171,7 +131,7 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, Mistake> {
     let first = words.next();
     let has_more = words.next().is_some();
     if usage.is_empty() && first.is_some() {
-        return Err(format!("{verb} stands alone, with nothing behind it").into());
+        return Err(mistakes::stands_alone(&verb).into());
     }
     let takes_one = matches!(
         *usage,
@@ -179,27 +139,25 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, Mistake> {
     );
     let first = match first {
         None if !usage.is_empty() && !usage.starts_with('[') => {
-            return Err(format!("this is what it takes: {verb} {usage}").into());
+            return Err(mistakes::takes(&verb, usage).into());
         }
         Some(_) if takes_one && has_more => {
-            return Err(format!("one at a time, please: {verb} {usage}").into());
+            return Err(mistakes::takes_one(&verb, usage).into());
         }
         word => word.unwrap_or_default(),
     };
     Ok(Some(match verb.as_str() {
         "who" if rest.is_empty() => ConsoleCommand::Who,
         "who" if rest.eq_ignore_ascii_case("refused") => ConsoleCommand::WhoRefused,
-        "who" => return Err(format!("this is what it takes: {verb} {usage}").into()),
+        "who" => return Err(mistakes::takes(&verb, usage).into()),
         "say" => ConsoleCommand::Say(rest.to_owned()),
         "tell" => match rest.split_once(char::is_whitespace) {
             Some((_, text)) => ConsoleCommand::Tell(name(first)?, text.trim_start().to_owned()),
-            None => return Err(format!("this is what it takes: {verb} {usage}").into()),
+            None => return Err(mistakes::takes(&verb, usage).into()),
         },
         "mute" => match (whom(first)?, time(rest)?) {
             (Whom::All, Some(_)) => {
-                return Err("mute all takes no time; unmute all ends it"
-                    .to_owned()
-                    .into());
+                return Err(mistakes::all_takes_no_time().to_owned().into());
             }
             (whom, time) => ConsoleCommand::Mute(whom, time),
         },
@@ -207,7 +165,7 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, Mistake> {
         "slow" => ConsoleCommand::Slow(Some(parse_time(first)?)),
         "private" if first.eq_ignore_ascii_case("off") => ConsoleCommand::Private(false),
         "private" if first.eq_ignore_ascii_case("on") => ConsoleCommand::Private(true),
-        "private" => return Err(format!("this is what it takes: {verb} {usage}").into()),
+        "private" => return Err(mistakes::takes(&verb, usage).into()),
         "unmute" => ConsoleCommand::Unmute(whom(first)?),
         "lock" => ConsoleCommand::Lock,
         "unlock" => ConsoleCommand::Unlock,
@@ -235,14 +193,12 @@ pub(super) fn parse(line: &str) -> Result<Option<ConsoleCommand>, Mistake> {
 }
 
 fn unknown(verb: &str) -> String {
-    let shown = Printable(verb);
+    let shown = Printable(verb).to_string();
     let verbs = VERBS.iter().map(|(verb, ..)| *verb);
     let same = SYNONYMS.iter().find(|(synonym, _)| *synonym == verb);
     match same.map(|(_, verb)| *verb).or_else(|| nearest(verb, verbs)) {
-        Some(near) => format!("there is no {shown}; did you mean {near}?"),
-        None => format!(
-            "there is no {shown}; help lists the commands, and say TEXT speaks to everybody"
-        ),
+        Some(near) => mistakes::no_command_but(&shown, near),
+        None => mistakes::no_command(&shown),
     }
 }
 
@@ -257,18 +213,15 @@ fn time(rest: &str) -> Result<Option<Duration>, String> {
     match (words.next(), words.next()) {
         (None, _) => Ok(None),
         (Some(word), None) => parse_time(word).map(Some),
-        (Some(_), Some(_)) => Err("one at a time, please".to_owned()),
+        (Some(_), Some(_)) => Err(mistakes::takes_one_time().to_owned()),
     }
 }
 
 fn parse_time(word: &str) -> Result<Duration, String> {
     match humantime::parse_duration(word) {
         Ok(time) if (SHORTEST_TIME..=LONGEST_TIME).contains(&time) => Ok(time),
-        Ok(_) => Err("a time is from 1s to 365days".to_owned()),
-        Err(_) => Err(format!(
-            "{} is no time; one looks like 10s, 5m, 2h or 7days",
-            Printable(word)
-        )),
+        Ok(_) => Err(mistakes::time_out_of_bounds().to_owned()),
+        Err(_) => Err(mistakes::no_time(&Printable(word).to_string())),
     }
 }
 
@@ -276,7 +229,7 @@ fn name(word: &str) -> Result<String, Mistake> {
     match check_name(word) {
         Ok(()) => Ok(word.to_owned()),
         Err(why) => Err(Mistake {
-            sentence: format!("{} is no name: {why}", Printable(word)),
+            sentence: mistakes::no_name(&Printable(word).to_string(), &why.to_string()),
             no_name: Some(word.to_owned()),
         }),
     }
@@ -294,11 +247,7 @@ fn name_or_address(word: &str) -> Result<Banned, Mistake> {
         return Ok(Banned::Address(address.to_canonical()));
     }
     if word.contains(['.', ':']) {
-        let shown = Printable(word);
-        return Err(format!(
-            "{shown} is no address; one looks like 192.168.1.7 or fd00::7, without a port"
-        )
-        .into());
+        return Err(mistakes::no_address(&Printable(word).to_string()).into());
     }
     name(word).map(Banned::Name)
 }

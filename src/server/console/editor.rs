@@ -19,13 +19,12 @@ use rustyline::{
 };
 
 use super::console_command::VERBS;
-use super::lines::{
-    BACKGROUND_PAUSE, LONGEST, Lines, TOO_LONG, Typed, is_background, stay_in_background,
-};
+use super::lines::{BACKGROUND_PAUSE, LONGEST, Lines, Typed, is_background, stay_in_background};
 use crate::printable::without_controls;
 use crate::server::moderator::Moderator;
 use crate::sync::{Arc, Mutex};
 use crate::terminal;
+use crate::texts::mistakes;
 
 /// What stands before the line.
 const PROMPT: &str = "> ";
@@ -152,7 +151,7 @@ impl Editor {
                 (Err(error), _) => {
                     let error = io_error(error);
                     if error.kind() == io::ErrorKind::InvalidData {
-                        return Ok(Typed::Unusable("this is not text; it has been ignored"));
+                        return Ok(Typed::Unusable(mistakes::line_no_text()));
                     }
                     // A terminal that is gone fails in the same way.
                     if is_background(&error) && io::stdin().is_terminal() {
@@ -167,7 +166,7 @@ impl Editor {
 
     fn entered(&mut self, line: &str) -> Typed {
         if line.len() > LONGEST {
-            return Typed::Unusable(TOO_LONG);
+            return Typed::Unusable(mistakes::line_too_long());
         }
         // What was pasted may have several lines.
         let line = without_controls(line);

@@ -4,6 +4,8 @@ use std::io::{self, BufRead, IsTerminal};
 use std::thread;
 use std::time::Duration;
 
+use crate::texts::mistakes;
+
 /// The longest line, in bytes. What a longer one has beyond it is thrown away, so that input without an end costs no
 /// memory.
 pub(super) const LONGEST: usize = 16 << 10;
@@ -11,9 +13,6 @@ pub(super) const LONGEST: usize = 16 << 10;
 /// The longest line that a terminal hands over, in bytes with its end, where it edits the line itself. The system throws
 /// away what goes beyond (termios(3), "Canonical and noncanonical mode").
 const LONGEST_OF_TERMINAL: usize = 4095;
-
-/// What is said of a longer line.
-pub(super) const TOO_LONG: &str = "this line is too long; it has been ignored";
 
 /// How long a program in the background leaves its terminal alone.
 pub(super) const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
@@ -64,7 +63,7 @@ impl<R: BufRead> Lines<R> {
                 }
                 // Windows says so of half a character, as of an emoji that was pasted in part.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    return Ok(Typed::Unusable("this is not text; it has been ignored"));
+                    return Ok(Typed::Unusable(mistakes::line_no_text()));
                 }
                 Err(error) => return Err(error),
             };
@@ -84,7 +83,7 @@ impl<R: BufRead> Lines<R> {
                 continue;
             }
             return Ok(match String::from_utf8(line) {
-                _ if is_long => Typed::Unusable(TOO_LONG),
+                _ if is_long => Typed::Unusable(mistakes::line_too_long()),
                 // A terminal that is gone is none any more.
                 Ok(line) if count == 0 && line.is_empty() => {
                     match self.is_terminal && io::stdin().is_terminal() {
@@ -93,7 +92,7 @@ impl<R: BufRead> Lines<R> {
                     }
                 }
                 Ok(line) => Typed::Line(line),
-                Err(_) => Typed::Unusable("this line is not UTF-8; it has been ignored"),
+                Err(_) => Typed::Unusable(mistakes::line_not_utf_8()),
             });
         }
     }

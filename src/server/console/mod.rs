@@ -23,7 +23,7 @@ use super::addresses::own_addresses;
 use super::banner;
 use super::handle::Handle;
 use super::inbox::StudentMessage;
-use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User, listed};
+use super::moderator::{BanOutcome, Moderator, Refusal, RoomStatus, User};
 use super::refusals::RefusedLogin;
 use super::watch::WatchTarget;
 use crate::chat::moderation::{MutedName, RuleChange};
@@ -31,13 +31,14 @@ use crate::printable::{Printable, without_controls};
 use crate::storage::bans::{Ban, Banned};
 use crate::sync::Instant;
 use crate::terminal;
-use crate::texts::{self, verbs, width};
+use crate::texts::lists::listed;
+use crate::texts::{
+    banner as ports, console as questions, joined, refusals, tables, times, verbs, width,
+};
+
 use crate::transport::watch::Watched;
 
 pub use self::editor::is_editable;
-
-/// What the console says first.
-const WELCOME: &str = "Type help and Enter to see what you can do here.";
 
 /// Reads and writes of a client that is watched that may wait to be shown. Of a faster one some are not shown.
 const WATCHED_CAPACITY: usize = 1024;
@@ -150,7 +151,7 @@ fn obey_lines(
         interrupted: None,
         watched,
     };
-    console.tell(WELCOME);
+    console.tell(questions::welcome());
     let end = loop {
         match next() {
             Ok(Typed::Line(line)) => {
@@ -165,7 +166,7 @@ fn obey_lines(
                     return;
                 }
             }
-            Ok(Typed::EndKey) => console.tell(texts::console::how_to_stop()),
+            Ok(Typed::EndKey) => console.tell(questions::how_to_stop()),
             Ok(Typed::End) => break "its input has ended".to_owned(),
             Err(error) => break format!("its input has failed: {error}"),
         }
@@ -208,26 +209,25 @@ impl<W: Write> Console<'_, W> {
     fn take(&mut self, line: &str) -> bool {
         self.interrupted = None;
         if let Some(question) = self.question.take() {
-            let answer = line.trim().to_ascii_lowercase();
-            match (question, answer.as_str()) {
-                (Question::Ban(banned, until), "yes" | "y") => {
+            match (question, answer(line)) {
+                (Question::Ban(banned, until), Some(true)) => {
                     let outcome = self.ban(banned, until, true);
                     self.tell_outcome(outcome);
                     return true;
                 }
-                (Question::Ban(banned, _), "no" | "n") => {
-                    self.tell(&format!("{banned} is not banned."));
+                (Question::Ban(banned, _), Some(false)) => {
+                    self.tell(&questions::is_not_banned(&banned.to_string()));
                     return true;
                 }
-                (Question::Ban(banned, _), _) => self.tell(&format!(
-                    "That was neither yes nor no: {banned} is not banned."
-                )),
-                (Question::Quit, "yes" | "y") => return self.stop(),
-                (Question::Quit, "no" | "n") => {
-                    self.tell(texts::console::goes_on());
+                (Question::Ban(banned, _), None) => {
+                    self.tell(&questions::neither_so_it_is_not_banned(&banned.to_string()));
+                }
+                (Question::Quit, Some(true)) => return self.stop(),
+                (Question::Quit, Some(false)) => {
+                    self.tell(questions::goes_on());
                     return true;
                 }
-                (Question::Quit, _) => self.tell(texts::console::neither_so_it_goes_on()),
+                (Question::Quit, None) => self.tell(questions::neither_so_it_goes_on()),
             }
         }
         match parse(line) {
@@ -240,7 +240,7 @@ impl<W: Write> Console<'_, W> {
             Err(mistake) => {
                 let mut text = capitalised(&mistake.sentence);
                 if let Some(near) = mistake.no_name.and_then(|name| self.near(&name)) {
-                    text = format!("{text}. {near}");
+                    text = joined(&[text + questions::full_stop(), near]);
                 }
                 self.tell(&text);
             }
@@ -251,8 +251,10 @@ impl<W: Write> Console<'_, W> {
     /// Takes Ctrl-C on an empty line. False says that the console ends.
     fn interrupt(&mut self) -> bool {
         match self.question.take() {
-            Some(Question::Ban(banned, _)) => self.tell(&format!("{banned} is not banned.")),
-            Some(Question::Quit) => self.tell(texts::console::goes_on()),
+            Some(Question::Ban(banned, _)) => {
+                self.tell(&questions::is_not_banned(&banned.to_string()))
+            }
+            Some(Question::Quit) => self.tell(questions::goes_on()),
             None => {}
         }
         let now = Instant::now();
@@ -260,7 +262,7 @@ impl<W: Write> Console<'_, W> {
         if before.is_some_and(|before| now.saturating_duration_since(before) <= TWICE_WITHIN) {
             return self.stop();
         }
-        self.tell(texts::console::press_again());
+        self.tell(questions::press_again());
         true
     }
 
@@ -272,8 +274,8 @@ impl<W: Write> Console<'_, W> {
         };
         match online {
             0 => return self.stop(),
-            1 => self.tell(texts::console::one_is_online()),
-            count => self.tell(&texts::console::some_are_online(count)),
+            1 => self.tell(questions::one_is_online()),
+            count => self.tell(&questions::some_are_online(count)),
         }
         self.question = Some(Question::Quit);
         true
@@ -282,14 +284,14 @@ impl<W: Write> Console<'_, W> {
     /// Stops the server, and returns false.
     fn stop(&mut self) -> bool {
         self.handle.stop();
-        self.tell(texts::console::stops());
+        self.tell(questions::stops());
         false
     }
 
     fn tell_outcome(&mut self, outcome: Result<String, Refusal>) {
         match outcome {
             Ok(text) => self.tell(&text),
-            Err(refusal) => self.tell(&format!("{}.", capitalised(&refusal.to_string()))),
+            Err(refusal) => self.tell(&sentence(&refusal.to_string())),
         }
     }
 
@@ -301,15 +303,15 @@ impl<W: Write> Console<'_, W> {
             ConsoleCommand::WhoRefused => self.refused(&moderator.refused_logins()?),
             ConsoleCommand::Say(text) => {
                 moderator.say(&text)?;
-                "Said to everybody.".to_owned()
+                verbs::said().to_owned()
             }
             ConsoleCommand::Tell(name, text) => match moderator.tell(&name, &text) {
                 Ok(name) => verbs::told(&name),
-                Err(Refusal::NotOnline(name)) => self.not_online(&name)?,
+                Err(Refusal::NotOnline(name)) => self.not_online(&name),
                 Err(refusal) => return Err(refusal),
             },
             ConsoleCommand::Slow(time) => match (time, moderator.slow(time)?) {
-                (Some(time), true) => verbs::slow(&humantime::format_duration(time).to_string()),
+                (Some(time), true) => verbs::slow(&times::in_words(time)),
                 (None, true) => verbs::slow_ended().to_owned(),
                 (_, false) => verbs::was_so_already().to_owned(),
             },
@@ -319,60 +321,51 @@ impl<W: Write> Console<'_, W> {
                 true => verbs::private_off().to_owned(),
             },
             ConsoleCommand::Mute(Whom::All, _) => match moderator.mute_everybody()? {
-                true => "Everybody is muted. They can read, but not write; unmute all ends it."
-                    .to_owned(),
-                false => "Everybody was muted already.".to_owned(),
+                true => verbs::everybody_muted().to_owned(),
+                false => verbs::everybody_was_muted_already().to_owned(),
             },
             ConsoleCommand::Unmute(Whom::All) => {
                 let has_changed = moderator.unmute_everybody()?;
                 let muted = moderator.room()?.muted;
-                let start = match has_changed {
-                    true => "Everybody may write again",
-                    false => "Everybody was not muted",
-                };
-                match muted.is_empty() {
-                    true => format!("{start}."),
-                    false => format!(
-                        "{start}, but these are muted by name: {}.",
-                        self.listed_mutes(&muted)
-                    ),
+                let names = (!muted.is_empty()).then(|| self.listed_mutes(&muted));
+                match (has_changed, names) {
+                    (true, None) => verbs::everybody_unmuted().to_owned(),
+                    (true, Some(names)) => verbs::everybody_unmuted_but(&names),
+                    (false, None) => verbs::everybody_was_not_muted().to_owned(),
+                    (false, Some(names)) => verbs::everybody_was_not_muted_but(&names),
                 }
             }
             ConsoleCommand::Mute(Whom::Name(name), time) => {
                 let outcome = moderator.mute(&name, time.map(end_of))?;
-                self.muted(outcome, time)?
+                self.muted(&outcome, time)
             }
             ConsoleCommand::Unmute(Whom::Name(name)) => unmuted(&moderator.unmute(&name)?),
             ConsoleCommand::Lock => match moderator.lock()? {
-                true => "Nobody new can log in; who is online stays. unlock ends it.".to_owned(),
-                false => "It was locked already.".to_owned(),
+                true => verbs::locked().to_owned(),
+                false => verbs::was_locked_already().to_owned(),
             },
             ConsoleCommand::Unlock => match moderator.unlock()? {
-                true => "Everybody can log in again.".to_owned(),
-                false => "It was not locked.".to_owned(),
+                true => verbs::unlocked().to_owned(),
+                false => verbs::was_not_locked().to_owned(),
             },
             ConsoleCommand::Kick(name, why) => match moderator.kick(&name, why.as_deref()) {
-                Ok(name) => {
-                    format!("{name} is kicked, but may come back; ban {name} would prevent that.")
-                }
-                Err(Refusal::NotOnline(name)) => self.not_online(&name)?,
+                Ok(name) => verbs::kicked(&name),
+                Err(Refusal::NotOnline(name)) => self.not_online(&name),
                 Err(refusal) => return Err(refusal),
             },
             ConsoleCommand::Ban(banned, time) => self.ban(banned, time.map(end_of), false)?,
             ConsoleCommand::UnbanAll => {
                 let (lifted, saved) = moderator.unban_all()?;
-                verbs::all_unbanned(lifted) + &remark_on(&saved)
+                with_remark(verbs::all_unbanned(lifted), saved)
             }
             ConsoleCommand::Unban(banned) => {
                 let saved = moderator.unban(&banned)?;
-                format!("{banned} is no longer banned.{}", remark_on(&saved))
+                with_remark(verbs::unbanned(&banned.to_string()), saved)
             }
             ConsoleCommand::Bans => self.bans(&moderator.bans()?),
             ConsoleCommand::Forget(name) => match moderator.forget(&name)? {
-                true => format!(
-                    "The account {name} is removed. {name} is online and stays so; nobody else can register the name meanwhile."
-                ),
-                false => format!("The account {name} is removed; the name can be registered anew."),
+                true => verbs::forgotten_but_online(&name),
+                false => verbs::forgotten(&name),
             },
             ConsoleCommand::Watch(whom) => {
                 let target = match whom {
@@ -401,7 +394,7 @@ impl<W: Write> Console<'_, W> {
             ConsoleCommand::Register(file) => register(moderator, &file)?,
             ConsoleCommand::Stats => {
                 let stats = moderator.stats()?;
-                format!("Since {}: {stats}.", self.clock_of(stats.started))
+                verbs::numbers_since(&self.clock_of(stats.started), &stats.to_string())
             }
             ConsoleCommand::Info => banner::text(self.handle, &own_addresses()).unwrap_or_default(),
             ConsoleCommand::Help => help(),
@@ -409,42 +402,31 @@ impl<W: Write> Console<'_, W> {
         })
     }
 
-    fn muted(&self, outcome: RuleChange, time: Option<Duration>) -> Result<String, Refusal> {
-        let RuleChange {
-            name,
-            has_changed,
-            is_online,
-            ..
-        } = outcome;
-        Ok(match (is_online, has_changed) {
-            (false, _) => format!(
-                "{} A user who comes by this name is muted.",
-                self.not_online(&name)?
-            ),
-            (true, true) => match time {
-                Some(time) => {
-                    verbs::muted_for(&name, &humantime::format_duration(time).to_string())
-                }
-                None => format!("{name} is muted; unmute {name} ends it."),
-            },
-            (true, false) => format!("{name} was muted already."),
-        })
+    fn muted(&self, outcome: &RuleChange, time: Option<Duration>) -> String {
+        let name = &outcome.name;
+        match (outcome.is_online, outcome.has_changed, time) {
+            (false, ..) => joined(&[
+                self.not_online(name),
+                verbs::muted_when_it_comes().to_owned(),
+            ]),
+            (true, true, Some(time)) => verbs::muted_for(name, &times::in_words(time)),
+            (true, true, None) => verbs::muted(name),
+            (true, false, _) => verbs::was_muted_already(name),
+        }
     }
 
     /// That a name is not online, and which one may have been meant.
-    fn not_online(&self, name: &str) -> Result<String, Refusal> {
-        let mut text = format!("No user named {name} is online.");
-        if let Some(near) = self.near(name) {
-            let _ = write!(text, " {near}");
-        }
-        Ok(text)
+    fn not_online(&self, name: &str) -> String {
+        let mut sentences = vec![sentence(&refusals::not_online(name))];
+        sentences.extend(self.near(name));
+        joined(&sentences)
     }
 
     /// Which user may have been meant, if one may.
     fn near(&self, name: &str) -> Option<String> {
         let users = self.moderator.room().ok()?.users;
         let names = users.iter().map(|user| user.name.as_str());
-        nearest(name, names).map(|meant| format!("Did you mean {meant}?"))
+        nearest(name, names).map(questions::did_you_mean)
     }
 
     fn ban(
@@ -458,10 +440,7 @@ impl<W: Write> Console<'_, W> {
             Banned::Address(address) => {
                 match self.moderator.ban_address(*address, until, is_fine) {
                     Err(Refusal::Shared(_, names)) => {
-                        let question = format!(
-                            "{} use {address}. Ban it all the same? (yes/no)",
-                            listed(&names)
-                        );
+                        let question = questions::address_is_shared(*address, &listed(&names));
                         self.question = Some(Question::Ban(banned, until));
                         return Ok(question);
                     }
@@ -474,47 +453,43 @@ impl<W: Write> Console<'_, W> {
             kicked,
             saved,
         } = outcome;
-        let mut text = match is_new {
-            true => match until {
-                Some(until) => verbs::banned_until(&banned.to_string(), &self.clock(until)),
-                None => format!("{banned} is banned."),
-            },
-            false => format!("{banned} was banned already."),
-        };
-        match (&banned, kicked.as_slice()) {
-            (Banned::Name(name), []) => {
-                let _ = write!(text, " {}", self.not_online(name)?);
-            }
-            (Banned::Address(_), []) => {}
-            (Banned::Name(_), [(name, address), ..]) => {
-                let _ = write!(text, " {name} is kicked, and may come back by another name");
-                text += &match address.is_loopback() {
-                    true => ".".to_owned(),
-                    false => format!("; ban {address} would make that harder."),
-                };
-            }
+        let whom = banned.to_string();
+        let mut sentences = vec![match (is_new, until) {
+            (true, Some(until)) => verbs::banned_until(&whom, &self.clock(until)),
+            (true, None) => verbs::banned(&whom),
+            (false, _) => verbs::was_banned_already(&whom),
+        }];
+        sentences.extend(match (&banned, kicked.as_slice()) {
+            (Banned::Name(name), []) => Some(self.not_online(name)),
+            (Banned::Name(_), [(name, address), ..]) => Some(match address.is_loopback() {
+                true => verbs::kicked_for_name(name),
+                false => verbs::kicked_for_name_from(name, *address),
+            }),
+            (Banned::Address(_), []) => None,
+            (Banned::Address(_), [(name, _)]) => Some(verbs::one_kicked(name)),
             (Banned::Address(_), kicked) => {
                 let names: Vec<String> = kicked.iter().map(|(name, _)| name.clone()).collect();
-                let verb = if names.len() == 1 { "is" } else { "are" };
-                let _ = write!(text, " {} {verb} kicked.", listed(&names));
+                Some(verbs::some_kicked(&listed(&names)))
             }
-        }
-        Ok(text + &remark_on(&saved))
+        });
+        Ok(with_remark(joined(&sentences), saved))
     }
 
     fn who(&self, room: &RoomStatus) -> String {
         let mut text = match room.users.as_slice() {
-            [] => "Nobody is online.\n".to_owned(),
+            [] => verbs::nobody_online().to_owned() + "\n",
             users => self.table(users),
         };
         if room.is_everybody_muted {
-            text += "Everybody is muted.\n";
+            text += verbs::everybody_is_muted();
+            text.push('\n');
         }
         if !room.muted.is_empty() {
-            let _ = writeln!(text, "Muted by name: {}.", self.listed_mutes(&room.muted));
+            text += &verbs::muted_by_name(&self.listed_mutes(&room.muted));
+            text.push('\n');
         }
         if let Some(time) = room.slow {
-            text += &verbs::slow(&humantime::format_duration(time).to_string());
+            text += &verbs::slow(&times::in_words(time));
             text.push('\n');
         }
         if room.is_private_off {
@@ -522,7 +497,8 @@ impl<W: Write> Console<'_, W> {
             text.push('\n');
         }
         if room.is_locked {
-            text += "Locked: nobody new can log in.\n";
+            text += verbs::is_locked();
+            text.push('\n');
         }
         text
     }
@@ -550,13 +526,26 @@ impl<W: Write> Console<'_, W> {
     }
 
     fn table(&self, users: &[User]) -> String {
-        let mut rows = vec![["name", "", "address", "", "since", "messages"].map(str::to_owned)];
+        let mut rows = vec![
+            [
+                tables::name(),
+                "",
+                tables::address(),
+                "",
+                tables::logged_in_since(),
+                tables::messages(),
+            ]
+            .map(str::to_owned),
+        ];
         rows.extend(users.iter().map(|user| {
             [
                 user.name.clone(),
-                if user.is_guest { "guest" } else { "registered" }.to_owned(),
+                kind_of(user.is_guest).to_owned(),
                 user.address.to_string(),
-                if user.is_tls { "TLS" } else { "plain" }.to_owned(),
+                match user.is_tls {
+                    true => "TLS".to_owned(),
+                    false => ports::plain().to_owned(),
+                },
                 self.clock_of(user.since),
                 user.messages.to_string(),
             ]
@@ -566,14 +555,14 @@ impl<W: Write> Console<'_, W> {
 
     fn bans(&self, bans: &[Ban]) -> String {
         if bans.is_empty() {
-            return "Nobody is banned.".to_owned();
+            return verbs::nobody_banned().to_owned();
         }
         let rows: Vec<[String; 3]> = bans
             .iter()
             .map(|ban| {
                 let since = ban.since.parse::<jiff::Timestamp>();
-                let since = since.map(|since| format!("since {}", self.clock(since)));
-                let until = ban.until.map(|until| verbs::until(&self.clock(until)));
+                let since = since.map(|since| tables::since(&self.clock(since)));
+                let until = ban.until.map(|until| tables::until(&self.clock(until)));
                 [
                     ban.banned.to_string(),
                     since.unwrap_or_default(),
@@ -586,7 +575,7 @@ impl<W: Write> Console<'_, W> {
 
     fn listed_mutes(&self, muted: &[MutedName]) -> String {
         let in_words = |muted: &MutedName| match muted.until {
-            Some(until) => format!("{} ({})", muted.name, verbs::until(&self.clock(until))),
+            Some(until) => format!("{} ({})", muted.name, tables::until(&self.clock(until))),
             None => muted.name.clone(),
         };
         let words: Vec<String> = muted.iter().map(in_words).collect();
@@ -609,6 +598,14 @@ impl<W: Write> Console<'_, W> {
     }
 }
 
+/// What a user is, in the table of who is online, and in that of who was there.
+fn kind_of(is_guest: bool) -> &'static str {
+    match is_guest {
+        true => tables::guest(),
+        false => tables::registered(),
+    }
+}
+
 /// When something ends that lasts this long from now on, to the second.
 fn end_of(time: Duration) -> Timestamp {
     let end = Timestamp::now()
@@ -620,32 +617,39 @@ fn end_of(time: Duration) -> Timestamp {
 fn unmuted(outcome: &RuleChange) -> String {
     let name = &outcome.name;
     match (outcome.has_changed, outcome.is_everybody_muted) {
-        (true, false) => format!("{name} may write again."),
-        (true, true) => format!(
-            "{name} is no longer muted by name, but everybody is muted; unmute all ends that."
-        ),
-        (false, false) => format!("{name} was not muted."),
-        (false, true) => {
-            format!("{name} was not muted by name, but everybody is muted; unmute all ends that.")
+        (true, false) => verbs::unmuted(name),
+        (true, true) => verbs::unmuted_but_everybody_is_muted(name),
+        (false, false) => verbs::was_not_muted(name),
+        (false, true) => verbs::was_not_muted_but_everybody_is(name),
+    }
+}
+
+/// What was done, and that the disk failed, if it did.
+fn with_remark(done: String, saved: io::Result<()>) -> String {
+    match saved {
+        Ok(()) => done,
+        Err(error) => {
+            let error = Printable(&error.to_string()).to_string();
+            joined(&[done, verbs::not_on_disk(&error)])
         }
     }
 }
 
-/// What to add when the disk failed.
-fn remark_on(saved: &io::Result<()>) -> String {
-    match saved {
-        Ok(()) => String::new(),
-        Err(error) => format!(
-            " But this could not be written to the data folder, so it ends with the server: {}.",
-            Printable(&error.to_string())
-        ),
+/// Whether a line says yes or no, if it says either, in English or in the language of the process.
+fn answer(line: &str) -> Option<bool> {
+    match line.trim().to_ascii_lowercase().as_str() {
+        "yes" | "y" => Some(true),
+        "no" | "n" => Some(false),
+        word if word == questions::yes() => Some(true),
+        word if word == questions::no() => Some(false),
+        _ => None,
     }
 }
 
 fn help() -> String {
     let rows: Vec<[String; 2]> = VERBS
         .iter()
-        .map(|(verb, usage, what)| [format!("{verb} {usage}"), (*what).to_owned()])
+        .map(|(verb, usage, what)| [format!("{verb} {usage}"), what().to_owned()])
         .collect();
     in_columns(&rows)
 }
@@ -668,6 +672,11 @@ fn in_columns<const N: usize>(rows: &[[String; N]]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Makes a sentence of what has neither a capital letter nor a full stop.
+fn sentence(words: &str) -> String {
+    capitalised(words) + questions::full_stop()
 }
 
 fn capitalised(sentence: &str) -> String {

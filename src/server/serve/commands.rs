@@ -11,7 +11,7 @@ use crate::chat::{Event, Session};
 use crate::storage::accounts::Account;
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
-use crate::texts::{moderation as texts, reasons, syntax_errors};
+use crate::texts::{moderation as texts, reasons, syntax_errors, times};
 use crate::transport::{CloseCause, CloseReason};
 use crate::wire::syntax_error;
 use crate::wire::{Command, Field, NameError, NameKey, ServerMessage, check_name, check_password};
@@ -385,7 +385,7 @@ impl Handler<'_> {
 /// A time as people write it, in whole seconds, at least one.
 fn in_words(time: Duration) -> String {
     let seconds = time.as_millis().div_ceil(1000).max(1) as u64;
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+    times::in_words(Duration::from_secs(seconds))
 }
 
 /// The reason for something that was done too often, with the time to wait.
