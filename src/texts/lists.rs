@@ -22,7 +22,8 @@ pub(crate) fn listed(names: &[String]) -> String {
     match names {
         [] => nobody().to_owned(),
         [only] => only.clone(),
-        [first @ .., last] => and(&first.join(comma()), last),
+        // A full-width bracket brings its own space.
+        [first @ .., last] => and(&first.join(comma()), last).replace("） ", "）"),
     }
 }
 

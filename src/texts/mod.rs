@@ -73,6 +73,18 @@ pub(crate) fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
+/// A sentence with a capital letter. In Chinese it stays as it is: what it begins with may be what somebody has typed.
+pub(crate) fn capitalised(sentence: &str) -> String {
+    match language() {
+        Language::English => {
+            let mut letters = sentence.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+            first.into_iter().chain(letters).collect()
+        }
+        Language::Chinese => sentence.to_owned(),
+    }
+}
+
 /// Sentences, one after the other. Chinese ones have no space between them.
 pub(crate) fn joined(sentences: &[String]) -> String {
     sentences.join(match language() {

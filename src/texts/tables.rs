@@ -31,7 +31,7 @@ texts! {
         zh: "注册用户",
     }
 
-    // Beside a ban. The second is also beside a name that is muted.
+    // Beside a ban.
 
     since(time: &str) {
         en: "since {time}",

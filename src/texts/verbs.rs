@@ -16,6 +16,11 @@ texts! {
         en: "Muted by name: {names}.",
         zh: "单独禁言的有：{names}。",
     }
+    /// In a list of names that are muted.
+    name_until(name: &str, time: &str) {
+        en: "{name} (until {time})",
+        zh: "{name}（到 {time} 为止）",
+    }
     /// Of all users.
     everybody_is_muted {
         en: "Everybody is muted.",
@@ -164,7 +169,7 @@ texts! {
     }
     was_muted_already(name: &str) {
         en: "{name} was muted already.",
-        zh: "{name} 本来就被禁言。",
+        zh: "{name} 本来就已被禁言。",
     }
     /// After it was said that nobody of the name is online.
     muted_when_it_comes {
@@ -204,7 +209,7 @@ texts! {
     }
     was_banned_already(whom: &str) {
         en: "{whom} was banned already.",
-        zh: "{whom} 本来就被封禁。",
+        zh: "{whom} 本来就已被封禁。",
     }
     /// Because of a ban of the name, on this machine itself.
     kicked_for_name(name: &str) {

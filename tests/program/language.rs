@@ -1,10 +1,13 @@
-//! What clients are told by a server that speaks Chinese, beside what they are told by one that speaks English.
+//! What clients, and the teacher, are told by a server that speaks Chinese, beside what one says that speaks English.
 
-use std::net::{Shutdown, TcpStream};
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 
 use crate::harness::{Client, Way};
 use crate::process::{Chatd, chatd};
@@ -12,6 +15,13 @@ use crate::process::{Chatd, chatd};
 /// Words that a Chinese sentence may have: names of keys, of formats, and of what other libraries offer.
 const NAMES: &str = "Anna BinaryWriter Command Encoding FEFF FriendName GBK JSON Java Message NET NaN Name Password \
                      QDataStream Qt UTF false getBytes null true writeUTF";
+
+/// Words that a Chinese sentence of the console may have, too: what can be typed, and what was typed by the test.
+const COMMANDS: &str = "attendance ban bans csv forget help info kick lock mute private quit refused register say slow stats \
+                        tell transcript unban unlock unmute unwatch watch who \
+                        ADDRESS FILE NAME TEXT TIME admin all off on why yes no \
+                        Al Anna Annna Bobby Carol Dora Nobody Petra an anna class down hello jsonl mtue na la \
+                        none said KiB TLS";
 
 /// The shortest line that a server can be told to send at most, in bytes. Every reason fits.
 const SHORTEST_LINE: usize = 1 << 10;
@@ -38,15 +48,19 @@ fn compare(reasons: fn(&str) -> Vec<String>) {
     for (english, chinese) in english.iter().zip(&chinese) {
         assert!(!english.contains(is_chinese), "{english}");
         assert!(chinese.contains(is_chinese), "{english}: {chinese}");
-        let is_word =
-            |part: &&str| part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
-        let mut words = chinese
-            .split(|char: char| !char.is_ascii_alphanumeric())
-            .filter(is_word);
-        let english_word = words.find(|word| !NAMES.split(' ').any(|name| name == *word));
-        assert_eq!(english_word, None, "{english}: {chinese}");
+        assert_eq!(english_word(chinese, NAMES), None, "{english}: {chinese}");
         assert!(!chinese.ends_with('。'), "{chinese}");
     }
+}
+
+/// The first English word in a Chinese text that is none of `names`.
+fn english_word<'a>(chinese: &'a str, names: &str) -> Option<&'a str> {
+    let is_word =
+        |part: &&str| part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let mut words = chinese
+        .split(|char: char| !char.is_ascii_alphanumeric())
+        .filter(is_word);
+    words.find(|word| !names.split_whitespace().any(|name| name == *word))
 }
 
 fn is_chinese(char: char) -> bool {
@@ -394,4 +408,251 @@ fn mistakes_in_bytes(lang: &str) -> Vec<String> {
         why
     };
     inputs.iter().map(reason).collect()
+}
+
+#[test]
+fn the_console_answers_in_chinese_too() {
+    let [english, chinese] = ["en", "zh"].map(answers_of_console);
+    assert_eq!(english.len(), chinese.len());
+    let names = format!("{NAMES} {COMMANDS}");
+    // What the system says of a file that is not there is in the system's language.
+    let of_system = [2, 3].map(|error| io::Error::from_raw_os_error(error).to_string());
+    for ((line, english), (_, chinese)) in english.iter().zip(&chinese) {
+        assert!(!english.contains(is_chinese), "{line}: {english}");
+        assert!(chinese.contains(is_chinese), "{line}: {chinese}");
+        assert_eq!(
+            english.lines().count(),
+            chinese.lines().count(),
+            "{line}: {chinese}"
+        );
+        // The one tells how to connect, with commands of other programs, the other passwords.
+        if ["info", "register class.csv"].contains(&line.as_str()) {
+            continue;
+        }
+        let of_chatd = of_system
+            .iter()
+            .fold(chinese.clone(), |text, words| text.replace(words, ""));
+        assert_eq!(english_word(&of_chatd, &names), None, "{line}: {chinese}");
+        let is_table = ["who", "help", "bans", "who refused"].contains(&line.as_str());
+        if is_table {
+            expect_columns(chinese);
+        }
+    }
+}
+
+/// Checks that the rows of a table have their columns at the same places of a terminal: at some of those of the row that has
+/// the most.
+#[track_caller]
+fn expect_columns(table: &str) {
+    let places = |row: &str| -> Vec<usize> {
+        let starts = row
+            .char_indices()
+            .filter(|(at, char)| *char != ' ' && (*at == 0 || row[..*at].ends_with("  ")));
+        starts
+            .map(|(at, _)| UnicodeWidthStr::width(&row[..at]))
+            .collect()
+    };
+    // Sentences below a table are no rows.
+    let rows = table.lines().filter(|row| !row.ends_with('。'));
+    let rows: Vec<Vec<usize>> = rows.map(places).collect();
+    let Some(longest) = rows.iter().max_by_key(|row| row.len()) else {
+        return;
+    };
+    assert!(longest.len() > 1, "{table}");
+    for row in &rows {
+        assert!(row.iter().all(|place| longest.contains(place)), "{table}");
+    }
+}
+
+/// An address of this machine that can be banned, if it has one.
+fn bannable_address() -> Option<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap().into_iter();
+    let mut addresses = interfaces.map(|interface| interface.ip());
+    addresses.find(|address| match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(_) => false,
+    })
+}
+
+/// What the console says to each line: the line, and the answer.
+fn answers_of_console(lang: &str) -> Vec<(String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("class.csv"), "Petra\nAl\n").unwrap();
+    let mut command = chatd_in(lang, folder.path());
+    command.current_dir(folder.path());
+    command.args(["--console", "--bind", "0.0.0.0"]);
+    command.stdin(Stdio::piped());
+    let mut server = Chatd::start(command);
+    let kind = if lang == "zh" { "明文" } else { "plain" };
+    let port = server.addresses(kind)[0].port();
+    let lan = bannable_address();
+    let log_in = |name: &str| {
+        let address = lan.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let mut user = Client::over(TcpStream::connect((address, port)).unwrap(), Way::Plain);
+        user.log_in(name);
+        user
+    };
+
+    // The console's first words.
+    let first = server.process.out.line_with("help");
+    let mut end = server.process.out.so_far().len();
+    let mut answers = vec![(String::new(), first)];
+    let mut marks = 0;
+    let mut type_lines = |lines: &[&str]| {
+        for line in lines {
+            // What stands behind the answer: that there is no such command.
+            marks += 1;
+            let mark = format!("mark{marks}");
+            let start = end;
+            server.process.type_line(line);
+            server.process.type_line(&mark);
+            let is_whole = |rest: &str| {
+                rest.split_once(&mark)
+                    .is_some_and(|(_, rest)| rest.contains('\n'))
+            };
+            let text = server
+                .process
+                .out
+                .text_where(&mark, |text| is_whole(&text[start..]));
+            end = text.len();
+            let answer = text[start..].trim_end().rsplit_once('\n');
+            let (answer, _) = answer.expect("an answer before the mark");
+            answers.push(((*line).to_owned(), answer.to_owned()));
+        }
+    };
+
+    type_lines(&[
+        "who",
+        "who refused",
+        "bans",
+        "attendance",
+        "unwatch",
+        "transcript off",
+        "stats",
+        "info",
+        "help",
+    ]);
+    let _users = ["Anna", "Bobby"].map(log_in);
+    let mut late = Client::over(
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap(),
+        Way::Plain,
+    );
+    for name in ["anna", "Al"] {
+        late.send(&login(name));
+        late.expect_command("11");
+    }
+    type_lines(&[
+        // Well typed.
+        "who",
+        "who refused",
+        "attendance",
+        "say hello",
+        "tell anna hello",
+        "tell Annna hello",
+        "tell Dora hello",
+        "mute Anna",
+        "mute Anna",
+        "unmute all",
+        "mute all",
+        "mute all",
+        "who",
+        "unmute Anna",
+        "unmute Bobby",
+        "mute Bobby 90s",
+        "unmute all",
+        "mute Carol 2h",
+        "unmute all",
+        "unmute Carol",
+        "unmute Bobby",
+        "unmute Bobby",
+        "unmute all",
+        "mute all",
+        "unmute all",
+        "slow 10s",
+        "slow 10s",
+        "private off",
+        "private off",
+        "lock",
+        "lock",
+        "mute Bobby 5m",
+        "mute Carol",
+        "who",
+        "slow off",
+        "private on",
+        "unlock",
+        "unlock",
+        "forget Dora",
+        "register class.csv",
+        "forget Petra",
+        "register none.csv",
+        "attendance who.csv",
+        "attendance who.csv",
+        "attendance none/who.csv",
+        "transcript said.jsonl",
+        "transcript off",
+        "transcript none/said",
+        "watch Nobody",
+        "unwatch",
+        "unban Anna",
+        "unban 192.0.2.7",
+        "ban 127.0.0.1",
+        "ban 224.0.0.1",
+        "ban 192.0.2.7",
+        "ban 192.0.2.7",
+        "ban 192.0.2.7 7days",
+        "ban Dora",
+        "bans",
+        "unban Dora",
+        "ban Dora 2h",
+        "unban all",
+        "stats",
+        // And badly.
+        "mtue Anna",
+        "hello",
+        "who Anna",
+        "say",
+        "tell Anna",
+        "mute",
+        "mute Al",
+        "mute all 5m",
+        "mute Anna Bobby",
+        "mute Anna 5m 6m",
+        "unmute Anna Bobby",
+        "slow",
+        "slow down",
+        "slow 0s",
+        "slow 100years",
+        "private",
+        "private maybe",
+        "lock Anna",
+        "unlock Anna",
+        "kick",
+        "kick an_na",
+        "kick Annna",
+        "kick admin",
+        "ban",
+        "ban 192.168.1",
+        "unban",
+        "bans Anna",
+        "forget",
+        "forget Béla",
+        "watch",
+        "unwatch Anna",
+        "transcript",
+        "register",
+        "stats Anna",
+        "info Anna",
+        "help who",
+        "quit now",
+    ]);
+    if let Some(lan) = lan {
+        let ban = format!("ban {lan}");
+        let no = if lang == "zh" { " 否 " } else { "no" };
+        type_lines(&[&ban]);
+        // The mark was an answer, which was neither; now the answer follows at once.
+        let both = [ban.as_str(), no].join("\n");
+        type_lines(&[&both]);
+        type_lines(&["kick Bobby", "ban Anna"]);
+    }
+    answers
 }

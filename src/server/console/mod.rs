@@ -33,7 +33,8 @@ use crate::sync::Instant;
 use crate::terminal;
 use crate::texts::lists::listed;
 use crate::texts::{
-    banner as ports, console as questions, joined, refusals, tables, times, verbs, width,
+    banner as ports, capitalised, console as questions, joined, refusals, tables, times, verbs,
+    width,
 };
 
 use crate::transport::watch::Watched;
@@ -575,7 +576,7 @@ impl<W: Write> Console<'_, W> {
 
     fn listed_mutes(&self, muted: &[MutedName]) -> String {
         let in_words = |muted: &MutedName| match muted.until {
-            Some(until) => format!("{} ({})", muted.name, tables::until(&self.clock(until))),
+            Some(until) => verbs::name_until(&muted.name, &self.clock(until)),
             None => muted.name.clone(),
         };
         let words: Vec<String> = muted.iter().map(in_words).collect();
@@ -677,10 +678,4 @@ fn in_columns<const N: usize>(rows: &[[String; N]]) -> String {
 /// Makes a sentence of what has neither a capital letter nor a full stop.
 fn sentence(words: &str) -> String {
     capitalised(words) + questions::full_stop()
-}
-
-fn capitalised(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    first.into_iter().chain(letters).collect()
 }
