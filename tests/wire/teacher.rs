@@ -445,7 +445,7 @@ fn what_a_client_sends_and_receives_can_be_watched_byte_for_byte_but_for_passwor
         seen(&watched, Direction::ToClient, &received);
 
         // Comes back, cut in the middle, and with a password.
-        drop(anna);
+        anna.log_out();
         let mut anna = server.connect_as(way);
         anna.log_in("Anna");
         assert!(anna.expect_notice().contains("your teacher sees"));
