@@ -43,10 +43,10 @@ pub(crate) struct Attendance {
 
 #[derive(Debug)]
 struct Record {
-    /// What is known of earlier sessions.
+    /// What is known of the sessions that have ended.
     before: Attendee,
-    /// The session that is online.
-    session: Option<Weak<Session>>,
+    /// The session that is online, and others that are about to end.
+    sessions: Vec<Weak<Session>>,
 }
 
 impl Attendance {
@@ -69,12 +69,14 @@ impl Attendance {
                     online: Duration::ZERO,
                     messages: 0,
                 },
-                session: None,
+                sessions: Vec::new(),
             });
         session.name().clone_into(&mut record.before.name);
         record.before.is_guest = session.is_guest();
         record.before.address = session.connection().peer().ip();
-        record.session = Some(Arc::downgrade(session));
+        if record.place_of(session).is_none() {
+            record.sessions.push(Arc::downgrade(session));
+        }
     }
 
     /// Notes that a user has left.
@@ -83,12 +85,10 @@ impl Attendance {
         let Some(record) = attendees.get_mut(session.key()) else {
             return;
         };
-        add(&mut record.before, session);
-        record.before.last_out = Some(SystemTime::now());
-        // The name may be online again already, through another connection.
-        let is_own = |other: &Weak<Session>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(session));
-        if record.session.as_ref().is_some_and(is_own) {
-            record.session = None;
+        if let Some(place) = record.place_of(session) {
+            record.sessions.swap_remove(place);
+            add(&mut record.before, session);
+            record.before.last_out = Some(SystemTime::now());
         }
     }
 
@@ -108,10 +108,16 @@ impl Attendance {
 }
 
 impl Record {
-    /// What is known, the session that is online included.
+    /// Which of the sessions this one is.
+    fn place_of(&self, session: &Arc<Session>) -> Option<usize> {
+        let is_same = |other: &Weak<Session>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(session));
+        self.sessions.iter().position(is_same)
+    }
+
+    /// What is known, with the sessions that have not ended.
     fn now(&self) -> Attendee {
         let mut attendee = self.before.clone();
-        if let Some(session) = self.session.as_ref().and_then(Weak::upgrade) {
+        for session in self.sessions.iter().filter_map(Weak::upgrade) {
             add(&mut attendee, &session);
             attendee.last_out = None;
         }

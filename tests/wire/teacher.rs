@@ -286,11 +286,11 @@ fn who_was_there_is_listed_with_its_time_and_messages() {
     let mut bobby = server.guest_as(Way::Tls, "bobby");
     anna.expect(came("bobby", true));
     bobby.say("one");
+    bobby.expect(said("bobby", "one"));
     bobby.write_to("Anna", "two");
+    bobby.expect(delivered("Anna"));
     anna.expect(said("bobby", "one"));
     anna.expect(wrote("bobby", "two"));
-    bobby.expect(said("bobby", "one"));
-    bobby.expect(delivered("Anna"));
     bobby.log_out();
     anna.expect_command("31");
     // Comes back, by another spelling.
