@@ -11,14 +11,12 @@ use chatd::server::{
     own_addresses,
 };
 use chatd::terminal;
-use chatd::texts::{set_language, system_language};
 
 fn main() -> ExitCode {
     let config = match Config::of_process() {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };
-    set_language(config.lang.unwrap_or_else(system_language));
     let log_end = match logging::start(config.log.as_deref()) {
         Ok(log_end) => log_end,
         Err(error) => return fail(&error),

@@ -15,7 +15,8 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use super::console_window;
 use super::error::StartError;
 use crate::printable::Printable;
-use crate::texts::Language;
+use crate::texts::lists::listed;
+use crate::texts::{Language, set_language, settings as texts, system_language};
 use crate::wire::framing::FRAME_CEILING;
 
 /// The largest frame before login, in bytes: no more is needed to say who one is.
@@ -197,15 +198,16 @@ impl Config {
     /// as good as none.
     ///
     /// `--help`, `--version`, and what can't be read end the process, the latter with a sentence on standard error and
-    /// status 2. The error says which settings contradict each other.
+    /// status 2. The error says which settings contradict each other. The language of the process is that of the settings from
+    /// here on, or that of the system.
     pub fn of_process() -> Result<Config, StartError> {
         let arguments = with_negative_values(std::env::args_os());
         let matches = read(&arguments).unwrap_or_else(|error| exit(&printable(error)));
         let config = Config::from_arg_matches(&matches).unwrap_or_else(|error| exit(&error));
+        set_language(config.lang.unwrap_or_else(system_language));
         match config.check() {
             Err(StartError::Setting(what)) => {
-                let variables = variables_that_set(&matches, &what);
-                Err(StartError::Setting(what + &variables))
+                Err(StartError::Setting(with_variables(&matches, what)))
             }
             other => other.map(|()| config),
         }
@@ -215,33 +217,31 @@ impl Config {
     pub fn check(&self) -> Result<(), StartError> {
         let wrong = |what: &str| Err(StartError::Setting(what.to_owned()));
         if !(Duration::from_millis(100)..=LONGEST_TIME).contains(&self.heartbeat) {
-            return wrong("--heartbeat must be at least 100ms and at most 1day");
+            return wrong(texts::heartbeat());
         }
         if !(SHORTEST_TIME..=self.heartbeat * 3 / 4).contains(&self.dead_after()) {
-            return wrong(
-                "--dead-after must be at least 1ms and at most three quarters of --heartbeat",
-            );
+            return wrong(texts::dead_after());
         }
         if !(SHORTEST_TIME..=LONGEST_TIME).contains(&self.handshake_timeout) {
-            return wrong("--handshake-timeout must be at least 1ms and at most 1day");
+            return wrong(texts::handshake_timeout());
         }
         if !(SHORTEST_TIME..=LONGEST_TIME).contains(&self.login_timeout) {
-            return wrong("--login-timeout must be at least 1ms and at most 1day");
+            return wrong(texts::login_timeout());
         }
         if self.max_connections > MOST_CONNECTIONS {
-            return wrong("--max-connections must be at most 1000000");
+            return wrong(texts::max_connections());
         }
         if !(SMALLEST_MAX_FRAME..FRAME_CEILING).contains(&self.max_frame) {
-            return wrong("--max-frame must be at least 1KiB and below 16MiB");
+            return wrong(texts::max_frame());
         }
         if !(4 * self.max_frame..=LARGEST_BACKLOG).contains(&self.max_backlog) {
-            return wrong("--max-backlog must be at least four times --max-frame and at most 1GiB");
+            return wrong(texts::max_backlog());
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
-            return wrong("--tls-cert and --tls-key must be given together");
+            return wrong(texts::half_a_pair());
         }
         if !self.no_tls && self.port == self.tls_port && self.port != 0 {
-            return wrong("--port and --tls-port must differ");
+            return wrong(texts::same_port());
         }
         Ok(())
     }
@@ -353,14 +353,15 @@ fn printable(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// What to add to a sentence about settings, if it names any that come from variables.
-fn variables_that_set(matches: &ArgMatches, sentence: &str) -> String {
+/// A sentence about settings, with the variables that some of them come from, if any do.
+fn with_variables(matches: &ArgMatches, sentence: String) -> String {
     let command = Config::command();
+    let words: Vec<&str> = sentence.split_whitespace().collect();
     let is_meant = |arg: &&Arg| {
         let option = format!("--{}", arg.get_long().unwrap_or_default());
         let is_from_variable =
             matches.value_source(arg.get_id().as_str()) == Some(ValueSource::EnvVariable);
-        is_from_variable && sentence.split_whitespace().any(|word| word == option)
+        is_from_variable && words.contains(&option.as_str())
     };
     let variables: Vec<String> = command
         .get_arguments()
@@ -368,8 +369,8 @@ fn variables_that_set(matches: &ArgMatches, sentence: &str) -> String {
         .filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned()))
         .collect();
     match variables.is_empty() {
-        true => String::new(),
-        false => format!("; the environment sets {}", variables.join(" and ")),
+        true => sentence,
+        false => texts::from_environment(&sentence, &listed(&variables)),
     }
 }
 

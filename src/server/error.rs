@@ -6,16 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::storage::{AccountsError, BansError, CertificateError, DataDirError};
+use crate::texts::start_errors as texts;
 
 /// The last port that needs privileges on Unix.
 const LAST_PRIVILEGED_PORT: u16 = 1023;
-
-/// Why another port may be forbidden.
-#[cfg(windows)]
-const RESERVED_PORTS: &str =
-    ", perhaps as one of those that Windows reserves (netsh int ipv4 show excludedportrange tcp)";
-#[cfg(not(windows))]
-const RESERVED_PORTS: &str = ", perhaps by a policy such as SELinux";
 
 /// Why the server can't start. Each says, in a line, what is wrong and what to do.
 #[derive(Debug)]
@@ -44,90 +38,54 @@ pub enum StartError {
     NoRoom(String),
 }
 
+/// In the language of the process.
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Setting(what) => f.write_str(what),
-            StartError::Listen(address, flag, error) => {
-                write!(f, "cannot listen on {address}: ")?;
-                match error.kind() {
-                    io::ErrorKind::AddrInUse => write!(
-                        f,
-                        "another program, perhaps another chatd, uses this port; stop it or choose another port with {flag}"
-                    ),
-                    io::ErrorKind::PermissionDenied if is_privileged(address.port()) => {
-                        write!(
-                            f,
-                            "the system does not permit it; choose a port above {LAST_PRIVILEGED_PORT} with {flag}"
-                        )
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        write!(
-                            f,
-                            "the system keeps this port from chatd{RESERVED_PORTS}; choose another port with {flag}"
-                        )
-                    }
-                    _ => write!(
-                        f,
-                        "{error}; choose another address with --bind or another port with {flag}"
-                    ),
+        f.write_str(&match self {
+            StartError::Setting(what) => what.clone(),
+            StartError::Listen(address, flag, error) => match error.kind() {
+                io::ErrorKind::AddrInUse => texts::port_in_use(*address, flag),
+                io::ErrorKind::PermissionDenied if is_privileged(address.port()) => {
+                    texts::port_is_privileged(*address, LAST_PRIVILEGED_PORT, flag)
                 }
-            }
+                io::ErrorKind::PermissionDenied => match cfg!(windows) {
+                    true => texts::port_is_reserved_by_windows(*address, flag),
+                    false => texts::port_is_forbidden(*address, flag),
+                },
+                _ => texts::cannot_listen(*address, error, flag),
+            },
             StartError::NoSuchAddress(address, own) => {
                 let own: Vec<String> = own.iter().map(IpAddr::to_string).collect();
-                write!(
-                    f,
-                    "cannot listen on {address}: this machine has no such address, but {}; choose one of these with --bind, or leave --bind out",
-                    own.join(", ")
-                )
+                texts::no_such_address(*address, &own.join(", "))
             }
-            StartError::Transcript(path, error) => write!(
-                f,
-                "cannot write the transcript {}: {error}; choose another file with --transcript",
-                path.display()
-            ),
-            StartError::DataDir(error @ DataDirError::Io(_, cause)) => {
-                write!(f, "{error}; {}", advice(cause))
-            }
-            StartError::DataDir(error @ DataDirError::NoLockFile(..)) => {
-                write!(
-                    f,
-                    "{error}; delete it, or choose another data folder with --data-dir"
-                )
-            }
-            StartError::DataDir(error @ DataDirError::Lock(..)) => {
-                write!(f, "{error}, so choose a local folder with --data-dir")
-            }
-            StartError::DataDir(error @ DataDirError::InUse(_)) => {
-                write!(f, "{error}; stop it or choose another with --data-dir")
+            StartError::Transcript(path, error) => texts::transcript(path.display(), error),
+            StartError::DataDir(error) => {
+                let sentence = error.to_string();
+                match error {
+                    DataDirError::Io(_, cause) => texts::with_advice(&sentence, advice(cause)),
+                    DataDirError::NoLockFile(..) => {
+                        texts::with_advice(&sentence, texts::delete_lock_file())
+                    }
+                    DataDirError::Lock(..) => texts::choose_local_folder(&sentence),
+                    DataDirError::InUse(_) => {
+                        texts::with_advice(&sentence, texts::stop_the_other())
+                    }
+                }
             }
             StartError::Accounts(error @ AccountsError::Io(_, cause)) if is_full(cause) => {
-                write!(f, "{error}; {}", advice(cause))
+                texts::with_advice(&error.to_string(), advice(cause))
             }
-            StartError::Accounts(error) => error.fmt(f),
-            StartError::Bans(error) => error.fmt(f),
+            StartError::Accounts(error) => error.to_string(),
+            StartError::Bans(error) => error.to_string(),
             // Only a pair in the data folder is ever written.
             StartError::Certificate(error @ CertificateError::Write(_, cause)) => {
-                write!(f, "{error}; {}", advice(cause))
+                texts::with_advice(&error.to_string(), advice(cause))
             }
-            StartError::Certificate(error) => {
-                write!(f, "{error} (see --tls-cert and --tls-key, or --no-tls)")
-            }
-            StartError::Log(path, error) => {
-                let path = path.display();
-                write!(
-                    f,
-                    "cannot open the log file {path}: {error}; choose another with --log"
-                )
-            }
-            StartError::Thread(error) => write!(f, "the system gives no thread: {error}"),
-            StartError::NoRoom(advice) => {
-                write!(
-                    f,
-                    "this machine lets the process hold no connection; {advice}"
-                )
-            }
-        }
+            StartError::Certificate(error) => texts::see_tls_options(&error.to_string()),
+            StartError::Log(path, error) => texts::log(path.display(), error),
+            StartError::Thread(error) => texts::no_thread(error),
+            StartError::NoRoom(advice) => texts::no_room(advice),
+        })
     }
 }
 
@@ -140,9 +98,9 @@ fn is_full(error: &io::Error) -> bool {
 /// What helps if a file of the data folder can't be written.
 fn advice(error: &io::Error) -> &'static str {
     if is_full(error) {
-        "the disk or the quota is full, so make room there or choose another data folder with --data-dir"
+        texts::make_room()
     } else {
-        "choose another data folder with --data-dir"
+        texts::choose_folder()
     }
 }
 

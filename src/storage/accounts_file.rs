@@ -16,6 +16,7 @@ use super::durable_file::{self, SyncFolder};
 use super::password::PasswordHash;
 use super::regular_file;
 use crate::printable::Printable;
+use crate::texts::start_errors as texts;
 use crate::wire::{NameKey, check_name};
 
 /// The accounts on disk.
@@ -40,21 +41,12 @@ pub enum AccountsError {
 
 impl fmt::Display for AccountsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AccountsError::Io(path, error) => {
-                write!(
-                    f,
-                    "cannot use the accounts file {}: {error}",
-                    path.display()
-                )
+        f.write_str(&match self {
+            AccountsError::Io(path, error) => texts::accounts(path.display(), error),
+            AccountsError::Damaged(path, line, what) => {
+                texts::account_damaged(path.display(), *line, &Printable(what).to_string())
             }
-            AccountsError::Damaged(path, line, what) => write!(
-                f,
-                "line {line} of the accounts file {} is damaged: {}; mend or delete this line with a text editor",
-                path.display(),
-                Printable(what)
-            ),
-        }
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{durable_file, regular_file};
 use crate::printable::Printable;
 use crate::sync::Mutex;
-use crate::texts::refusals;
+use crate::texts::{refusals, start_errors as texts};
 use crate::wire::check_name;
 
 /// Whom a ban keeps out.
@@ -82,17 +82,12 @@ pub enum BansError {
 
 impl fmt::Display for BansError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BansError::Io(path, error) => {
-                write!(f, "cannot use the file of bans {}: {error}", path.display())
+        f.write_str(&match self {
+            BansError::Io(path, error) => texts::bans(path.display(), error),
+            BansError::Damaged(path, what) => {
+                texts::bans_damaged(path.display(), &Printable(what).to_string())
             }
-            BansError::Damaged(path, what) => write!(
-                f,
-                "the file of bans {} is damaged: {}; mend it with a text editor, or delete it to ban nobody",
-                path.display(),
-                Printable(what)
-            ),
-        }
+        })
     }
 }
 
@@ -260,11 +255,11 @@ fn ban_of(entry: Entry) -> Result<Ban, String> {
             }
             Banned::Address(address)
         }
-        _ => return Err("a ban is of one name or of one address".to_owned()),
+        _ => return Err(texts::ban_of_neither().to_owned()),
     };
     let until = entry.until.map(|until| {
         let time = until.parse::<Timestamp>();
-        time.map_err(|_| format!("{until:?} is no time; write it like 2026-01-31T15:04:05Z"))
+        time.map_err(|_| texts::ban_without_end(&format!("{until:?}")))
     });
     Ok(Ban {
         banned,

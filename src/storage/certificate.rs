@@ -17,6 +17,7 @@ use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAltern
 use openssl::x509::{X509, X509NameBuilder};
 
 use super::{certificate_check, clock, durable_file, regular_file};
+use crate::texts::start_errors as texts;
 use crate::transport::tls;
 
 /// How long a new certificate is valid, ten years. Clients pin its fingerprint, so it must outlive the course, and
@@ -53,36 +54,22 @@ pub enum CertificateError {
 
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CertificateError::Read(path, error) => {
-                write!(f, "cannot read {}: {error}", path.display())
+        f.write_str(&match self {
+            CertificateError::Read(path, error) => texts::cannot_read(path.display(), error),
+            CertificateError::Write(path, error) => texts::cannot_write(path.display(), error),
+            CertificateError::Content(path, what) => texts::no_pem(path.display(), what),
+            CertificateError::Swapped(path, found, expected) => {
+                texts::swapped(path.display(), found, expected)
             }
-            CertificateError::Write(path, error) => {
-                write!(f, "cannot write {}: {error}", path.display())
+            CertificateError::Unusable(what) => what.clone(),
+            CertificateError::Mismatch(certificate, key) => {
+                texts::not_a_pair(key.display(), certificate.display())
             }
-            CertificateError::Content(path, what) => {
-                write!(f, "{} does not hold {what} in PEM form", path.display())
+            CertificateError::KeyGone(certificate, key) => {
+                texts::key_gone(certificate.display(), key.display())
             }
-            CertificateError::Swapped(path, found, expected) => write!(
-                f,
-                "{} holds {found} where {expected} should be; were the two files swapped?",
-                path.display()
-            ),
-            CertificateError::Unusable(what) => f.write_str(what),
-            CertificateError::Mismatch(certificate, key) => write!(
-                f,
-                "the key in {} does not belong to the certificate in {}; give the two files of one pair",
-                key.display(),
-                certificate.display()
-            ),
-            CertificateError::KeyGone(certificate, key) => write!(
-                f,
-                "{} is there, but its key {} is not; bring the key back, or delete the certificate to have a new pair made",
-                certificate.display(),
-                key.display()
-            ),
-            CertificateError::Tls(error) => write!(f, "cannot set up TLS: {error}"),
-        }
+            CertificateError::Tls(error) => texts::tls(error),
+        })
     }
 }
 
@@ -140,13 +127,13 @@ fn load_renewable(
 
 /// The certificates in a file that holds these bytes.
 fn certificates_of(path: &Path, pem: &[u8]) -> Result<Vec<X509>, CertificateError> {
-    const EXPECTED: &str = "a certificate";
+    let expected = texts::certificate();
     match X509::stack_from_pem(pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ if holds(pem, KEY_LABEL) && !holds(pem, CERTIFICATE_LABEL) => Err(
-            CertificateError::Swapped(path.to_owned(), "a private key", EXPECTED),
+            CertificateError::Swapped(path.to_owned(), texts::key(), expected),
         ),
-        _ => Err(CertificateError::Content(path.to_owned(), EXPECTED)),
+        _ => Err(CertificateError::Content(path.to_owned(), expected)),
     }
 }
 
@@ -154,9 +141,9 @@ fn certificates_of(path: &Path, pem: &[u8]) -> Result<Vec<X509>, CertificateErro
 fn key_of(path: &Path, pem: &[u8]) -> Result<PKey<Private>, CertificateError> {
     PKey::private_key_from_pem_callback(pem, |_| Ok(0)).map_err(|_| {
         if holds(pem, CERTIFICATE_LABEL) && !holds(pem, KEY_LABEL) {
-            CertificateError::Swapped(path.to_owned(), "a certificate", "a private key")
+            CertificateError::Swapped(path.to_owned(), texts::certificate(), texts::key())
         } else {
-            CertificateError::Content(path.to_owned(), "a private key without a passphrase")
+            CertificateError::Content(path.to_owned(), texts::key_without_passphrase())
         }
     })
 }

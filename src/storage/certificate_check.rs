@@ -9,6 +9,8 @@ use openssl::nid::Nid;
 use openssl::pkey::{HasPublic, Id, PKeyRef, Private};
 use openssl::x509::{X509, X509Ref};
 
+use crate::texts::start_errors as texts;
+
 /// The smallest RSA keys, in bits, that OpenSSL (at its security level 2) and web browsers accept.
 const SMALLEST_RSA: u32 = 2048;
 
@@ -69,38 +71,28 @@ fn check_keys(path: &Path, certificates: &[X509], key: &PKeyRef<Private>) -> Res
     let path = path.display();
     let own = (certificates.iter()).position(|certificate| has_key(certificate, key));
     if let Some(before @ 1..) = own {
-        return Err(format!(
-            "the server's own certificate, to which the key belongs, is number {} in {path}; it must be the first, \
-             and each of the others must come before the one that signed it",
-            before + 1
-        ));
+        return Err(texts::not_the_first(path, before + 1));
     }
     for (number, certificate) in (1..).zip(certificates) {
         // A key of a kind that this OpenSSL does not know can't be judged.
         let bits = certificate.public_key().ok().and_then(|key| rsa_bits(&key));
         if let Some(bits @ ..SMALLEST_RSA) = bits {
-            return Err(format!(
-                "certificate number {number} in {path} has an RSA key of {bits} bits, which clients refuse; have one \
-                 made with {SMALLEST_RSA} bits or more"
-            ));
+            return Err(texts::short_rsa_key(path, number, bits, SMALLEST_RSA));
         }
     }
-    let refused = match key.id() {
-        Id::DSA => Some("a DSA key".to_owned()),
+    match key.id() {
+        Id::DSA => Err(texts::dsa_key(path)),
         Id::EC => {
             let group = key.ec_key().ok();
             let curve = group.and_then(|key| key.group().curve_name());
-            let is_known = curve.is_some_and(|curve| CURVES.contains(&curve));
+            if curve.is_some_and(|curve| CURVES.contains(&curve)) {
+                return Ok(());
+            }
             let name = curve.and_then(|curve| curve.short_name().ok());
-            (!is_known).then(|| format!("a key on the curve {}", name.unwrap_or("without a name")))
+            let name = name.unwrap_or(texts::curve_without_name());
+            Err(texts::odd_curve(path, name))
         }
-        _ => None,
-    };
-    match refused {
-        Some(refused) => Err(format!(
-            "the certificate in {path} has {refused}, which clients refuse; have one made with a key on the curve P-256"
-        )),
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{durable_file, regular_file};
+use crate::texts::start_errors as texts;
 
 /// The data folder. No other server can use it while this value lives.
 #[derive(Debug)]
@@ -30,28 +31,12 @@ pub enum DataDirError {
 
 impl fmt::Display for DataDirError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DataDirError::Io(path, error) => write!(
-                f,
-                "cannot write to the data folder {}: {error}",
-                path.display()
-            ),
-            DataDirError::NoLockFile(path, what) => {
-                write!(f, "{} is {what}, not a lock file", path.display())
-            }
-            DataDirError::Lock(path, error) => write!(
-                f,
-                "cannot lock the data folder {} against a second chatd: {error}; locking fails on some network drives",
-                path.display()
-            ),
-            DataDirError::InUse(path) => {
-                write!(
-                    f,
-                    "another chatd is using the data folder {}",
-                    path.display()
-                )
-            }
-        }
+        f.write_str(&match self {
+            DataDirError::Io(path, error) => texts::data_folder(path.display(), error),
+            DataDirError::NoLockFile(path, what) => texts::no_lock_file(path.display(), what),
+            DataDirError::Lock(path, error) => texts::cannot_lock(path.display(), error),
+            DataDirError::InUse(path) => texts::data_folder_in_use(path.display()),
+        })
     }
 }
 

@@ -5,6 +5,8 @@ use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::texts::start_errors as texts;
+
 /// Opens a file with `options`, and waits for nobody. The error says so if there is something else than a regular file.
 pub(super) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     // Asked before it is opened, because opening alone makes some devices act.
@@ -32,37 +34,45 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 fn check(found: FileType) -> io::Result<()> {
     match what_else(found) {
-        Some(what) => Err(io::Error::other(format!(
-            "it is {what}; put a regular file in its place"
-        ))),
+        Some(what) => Err(io::Error::other(texts::put_a_file_there(what))),
         None => Ok(()),
     }
 }
 
 /// What stands in the place of a regular file, if it is none.
 pub(super) fn what_else(found: FileType) -> Option<&'static str> {
+    let (is_pipe, is_socket, is_device) = special(found);
     if found.is_file() {
         return None;
     }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-
-        if found.is_fifo() {
-            return Some("a named pipe");
-        } else if found.is_socket() {
-            return Some("a socket");
-        } else if found.is_char_device() || found.is_block_device() {
-            return Some("a device");
-        }
-    }
-    Some(if found.is_dir() {
-        "a folder"
+    Some(if is_pipe {
+        texts::named_pipe()
+    } else if is_socket {
+        texts::socket()
+    } else if is_device {
+        texts::device()
+    } else if found.is_dir() {
+        texts::folder()
     } else if found.is_symlink() {
-        "a symbolic link"
+        texts::symbolic_link()
     } else {
-        "no regular file"
+        texts::no_regular_file()
     })
+}
+
+/// Whether it is a named pipe, a socket, or a device.
+#[cfg(unix)]
+fn special(found: FileType) -> (bool, bool, bool) {
+    use std::os::unix::fs::FileTypeExt;
+
+    let is_device = found.is_char_device() || found.is_block_device();
+    (found.is_fifo(), found.is_socket(), is_device)
+}
+
+/// Elsewhere none of them is told from other files.
+#[cfg(not(unix))]
+fn special(_: FileType) -> (bool, bool, bool) {
+    (false, false, false)
 }
 
 #[cfg(unix)]

@@ -1,4 +1,5 @@
-//! What people read, in English and in Chinese: the reasons that clients are told, the banner, the console.
+//! What people read, in English and in Chinese: the reasons that clients are told, the banner, the console, and why the
+//! server can't start.
 //!
 //! Each text stands once, in both languages, one below the other, as a function of what is filled in. So one that lacks a
 //! translation does not compile, neither does one that fills in what is not there, and who translates sees what to
@@ -18,6 +19,8 @@ pub(crate) mod mistakes;
 pub(crate) mod moderation;
 pub(crate) mod reasons;
 pub(crate) mod refusals;
+pub(crate) mod settings;
+pub(crate) mod start_errors;
 pub(crate) mod statistics;
 pub(crate) mod syntax_errors;
 pub(crate) mod tables;

@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
+use crate::certificate::own_pair;
 use crate::harness::{Client, Way};
-use crate::process::{Chatd, chatd};
+use crate::process::{Chatd, chatd, refused};
 
 /// Words that a Chinese sentence may have: names of keys, of formats, and of what other libraries offer.
 const NAMES: &str = "Anna BinaryWriter Command Encoding FEFF FriendName GBK JSON Java Message NET NaN Name Password \
@@ -438,6 +439,97 @@ fn the_console_answers_in_chinese_too() {
             expect_columns(chinese);
         }
     }
+}
+
+#[test]
+fn why_it_does_not_start_is_told_in_chinese_too() {
+    /// Words of flags, and of what they name.
+    const WORDS: &str = "CHATD HEARTBEAT PEM TLS accounts after backlog bans bind cert certificate chatd connections data \
+                         day dead dir frame handshake heartbeat json jsonl key log login max missing never no none other \
+                         pem port said timeout tls transcript txt";
+    let [english, chinese] = ["en", "zh"].map(complaints);
+    for (english, chinese) in english.iter().zip(&chinese) {
+        assert!(!english.contains(is_chinese), "{english}");
+        assert!(chinese.contains(is_chinese), "{english}: {chinese}");
+        assert_eq!(english_word(chinese, WORDS), None, "{english}: {chinese}");
+    }
+}
+
+/// What is said of starts that fail, without the names of folders and what the system or the parser says.
+fn complaints(lang: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, contents: &[u8]| {
+        fs::write(folder.path().join(name), contents).unwrap();
+        path(name)
+    };
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (certificate, key) = own_pair();
+    let [certificate, key, other, none] = [
+        write("certificate.pem", &certificate),
+        write("key.pem", &key),
+        write("other.pem", &own_pair().1),
+        write("none.txt", b"nothing"),
+    ];
+    let mut complaints = Vec::new();
+    let mut start = |arguments: &[&str]| {
+        let mut command = chatd_in(lang, folder.path());
+        command.args(arguments);
+        let mut complaint = refused(command).replace(folder.path().to_str().unwrap(), "");
+        for error in [2, 3, 17, 183] {
+            complaint = complaint.replace(&io::Error::from_raw_os_error(error).to_string(), "");
+        }
+        complaints.push(complaint);
+    };
+    for arguments in [
+        ["--port", port.as_str()],
+        ["--bind", "203.0.113.77"],
+        ["--data-dir", none.as_str()],
+        ["--log", &path("none/log.txt")],
+        ["--transcript", &path("none/said.jsonl")],
+        ["--heartbeat", "1ms"],
+        ["--dead-after", "1day"],
+        ["--handshake-timeout", "0s"],
+        ["--login-timeout", "0s"],
+        ["--max-connections", "10000000"],
+        ["--max-frame", "1GiB"],
+        ["--max-backlog", "1KiB"],
+        ["--tls-key", key.as_str()],
+    ] {
+        start(&arguments);
+    }
+    start(&["--port", "4499", "--tls-port", "4499"]);
+    for (certificate, key) in [
+        (&key, &certificate),
+        (&certificate, &other),
+        (&none, &key),
+        (&certificate, &none),
+        (&certificate, &path("missing.pem")),
+    ] {
+        start(&["--tls-cert", certificate, "--tls-key", key]);
+    }
+    let data = folder.path().join("data");
+    for (file, damage) in [
+        ("bans.json", r#"[{"since":"now"}]"#),
+        ("bans.json", r#"[{"name":"Carol","until":"never"}]"#),
+        ("bans.json", r#"[{"address":"127.0.0.1"}]"#),
+    ] {
+        fs::write(data.join(file), damage).unwrap();
+        start(&[]);
+        fs::remove_file(data.join(file)).unwrap();
+    }
+    fs::create_dir(data.join("accounts.jsonl.d")).unwrap();
+    let _ = fs::remove_file(data.join("accounts.jsonl"));
+    fs::rename(data.join("accounts.jsonl.d"), data.join("accounts.jsonl")).unwrap();
+    start(&[]);
+    fs::remove_dir(data.join("accounts.jsonl")).unwrap();
+    let first = Chatd::start(chatd(folder.path()));
+    start(&[]);
+    drop(first);
+    fs::remove_file(data.join("key.pem")).unwrap();
+    start(&[]);
+    complaints
 }
 
 /// Checks that the rows of a table have their columns at the same places of a terminal: at some of those of the row that has
