@@ -6,9 +6,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+// Not those of the model checker: a disk has no place in it.
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use jiff::Timestamp;
 
-use crate::sync::channel::{Receiver, Sender, TryRecvError, bounded};
 use crate::wire::Lines;
 
 /// Entries that may wait to be written. Of what is said while they do, nothing is written, and that is logged.

@@ -1,7 +1,9 @@
 //! Messages from students to the teacher.
 
+// Not those of the model checker: the console waits for several at once.
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
 use crate::sync::Mutex;
-use crate::sync::channel::{Receiver, Sender, TrySendError, bounded};
 
 /// Messages that may wait to be read.
 const CAPACITY: usize = 64;

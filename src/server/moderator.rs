@@ -19,7 +19,7 @@ use crate::chat::{Event, Session, Transcript};
 use crate::printable::Printable;
 use crate::storage::bans::{Ban, Banned, why_not_bannable};
 use crate::storage::password;
-use crate::sync::channel::{Receiver, Sender, bounded};
+use crate::sync::channel::{Sender, bounded};
 use crate::sync::{Arc, Weak};
 use crate::texts::lists::listed;
 use crate::texts::{mistakes, moderation as texts, reasons, refusals};
@@ -109,7 +109,7 @@ impl Moderator {
 
     /// Takes the private messages that users write to [`SPEAKER`], for as long as the channel is kept. Without it they are
     /// told that nobody of this name is online. An earlier channel gets no more.
-    pub fn read_messages(&self) -> Result<Receiver<StudentMessage>, Refusal> {
+    pub fn read_messages(&self) -> Result<crossbeam_channel::Receiver<StudentMessage>, Refusal> {
         Ok(self.shared()?.inbox.open())
     }
 
@@ -344,7 +344,11 @@ impl Moderator {
 
     /// Shows what the clients of a user, or from an address, send and receive from now on, through `watched`, and of nobody
     /// else any more. Users who are logged in are told. Returns of how many that are connected.
-    pub fn watch(&self, target: &WatchTarget, watched: Sender<Watched>) -> Result<usize, Refusal> {
+    pub fn watch(
+        &self,
+        target: &WatchTarget,
+        watched: crossbeam_channel::Sender<Watched>,
+    ) -> Result<usize, Refusal> {
         if let WatchTarget::Name(name) = target {
             check(name)?;
         }

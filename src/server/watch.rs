@@ -3,9 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crossbeam_channel::Sender;
+
 use crate::chat::Session;
 use crate::sync::Mutex;
-use crate::sync::channel::Sender;
 use crate::texts::moderation as texts;
 use crate::transport::Connection;
 use crate::transport::watch::Watched;

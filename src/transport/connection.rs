@@ -142,7 +142,7 @@ impl Connection {
 
     /// Shows what comes and goes from now on, of the user of this name if one has logged in. True if it was not shown before as
     /// that user's.
-    pub fn watch(&self, name: Option<&str>, watched: Sender<Watched>) -> bool {
+    pub fn watch(&self, name: Option<&str>, watched: crossbeam_channel::Sender<Watched>) -> bool {
         let mut outbox = self.outbox.lock();
         let watcher = Watcher::new(self.label(), name.map(str::to_owned), watched);
         let before = outbox.watcher.replace(Box::new(watcher));

@@ -2,10 +2,11 @@
 
 use std::mem;
 
+// Not that of the model checker: the console waits for several at once.
+use crossbeam_channel::Sender;
 use jiff::Timestamp;
 
 use super::connection::ConnectionLabel;
-use crate::sync::channel::Sender;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
