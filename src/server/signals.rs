@@ -154,7 +154,7 @@ mod system {
                 std::process::exit(INTERRUPTED);
             }
             ConsoleEvent::Interrupt => handle.stop(),
-            // A service goes on, whoever it is that logs off.
+            // A service goes on, as any user may log off.
             ConsoleEvent::LogOff if !is_in_session() => {}
             ConsoleEvent::LogOff | ConsoleEvent::Close => {
                 handle.stop();

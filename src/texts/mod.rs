@@ -6,7 +6,7 @@
 //! translate. A test of each file compares the two languages. The log is English, but for the reasons of clients that it
 //! quotes, and the numbers of each hour; what `--help` says is English only.
 //!
-//! The language is the process's. Whoever embeds the server chooses it by [`set_language`].
+//! The language is the process's. A program that embeds the server chooses it by [`set_language`].
 
 pub(crate) mod banner;
 pub(crate) mod characters;
