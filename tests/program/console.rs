@@ -385,6 +385,8 @@ fn a_mistyped_command_explains_itself() {
     quit(server);
 }
 
+// On Windows the tests stop the server by its console, so each has one.
+#[cfg(unix)]
 #[test]
 fn without_a_console_nobody_reads_what_is_written_to_the_teacher() {
     let folder = tempfile::tempdir().unwrap();
