@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,6 +57,18 @@ struct Options {
     seconds: u64,
 }
 
+impl Options {
+    /// Where to connect.
+    fn address(&self) -> io::Result<SocketAddr> {
+        let port = self.port.unwrap_or(if self.tls { 4399 } else { 4004 });
+        let mut addresses = (self.host.as_str(), port)
+            .to_socket_addrs()
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.host)))?;
+        let first = addresses.next();
+        first.ok_or_else(|| io::Error::other(format!("{}: no address has this name", self.host)))
+    }
+}
+
 /// How long everybody waits, when all is said, for what has not arrived yet.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -77,15 +89,37 @@ struct Class {
     receipts: AtomicU64,
     latencies: Mutex<Histogram>,
     /// What the server refused, and how often.
-    refusals: Mutex<BTreeMap<String, usize>>,
+    refusals: Counts,
+    /// What else the server said by a 10, such as that the room is written down, and how often.
+    notices: Counts,
+    /// How connections failed without a word from the server, and how often.
+    failures: Counts,
+}
+
+/// Reasons, and how often each was met.
+#[derive(Default)]
+struct Counts(Mutex<BTreeMap<String, usize>>);
+
+impl Counts {
+    fn add(&self, why: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(why.to_owned()).or_default() += 1;
+    }
+
+    /// Prints them. True if there are any.
+    fn print(&self, what: &str) -> bool {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (why, count) in counts.iter() {
+            match count {
+                1 => println!("{what} once: {why}"),
+                _ => println!("{what} {count} times: {why}"),
+            }
+        }
+        !counts.is_empty()
+    }
 }
 
 impl Class {
-    fn refused(&self, why: &str) {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        *refusals.entry(why.to_owned()).or_default() += 1;
-    }
-
     /// Whether everything that was sent has arrived.
     fn is_complete(&self) -> bool {
         self.missing() == (0, 0, 0)
@@ -135,14 +169,35 @@ fn run(options: Options) -> io::Result<bool> {
         private_received: AtomicU64::new(0),
         receipts: AtomicU64::new(0),
         latencies: Mutex::new(Histogram::default()),
-        refusals: Mutex::new(BTreeMap::new()),
+        refusals: Counts::default(),
+        notices: Counts::default(),
+        failures: Counts::default(),
         options,
     });
     let options = &class.options;
+    let address = options.address()?;
+    let seen = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| {
+        let what = match error.kind() {
+            ErrorKind::ConnectionRefused => {
+                "nothing listens there. Is chatd running? Start it first: cargo run --release"
+            }
+            ErrorKind::TimedOut => {
+                "nothing answers there. Is the address right, the firewall open?"
+            }
+            _ => "no connection",
+        };
+        io::Error::new(error.kind(), format!("{address}: {what} ({error})"))
+    })?;
+    drop(seen);
     let mut threads = Vec::new();
     for number in 0..options.users {
         let user_class = Arc::clone(&class);
-        let work = move || User::connect(&user_class, number)?.take_part();
+        let work = move || {
+            let user = User::connect(&user_class, number, address);
+            if let Err(error) = user.and_then(User::take_part) {
+                user_class.failures.add(&error.to_string());
+            }
+        };
         let builder = thread::Builder::new().stack_size(256 << 10);
         threads.push(builder.spawn(work)?);
     }
@@ -178,26 +233,26 @@ fn run(options: Options) -> io::Result<bool> {
     class.is_over.store(true, Relaxed);
     for (number, thread) in threads.into_iter().enumerate() {
         match thread.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => class.refused(&format!("connection failed: {error}")),
-            Err(_) => class.refused(&format!("the thread of user {number} failed")),
+            Ok(()) => {}
+            Err(_) => class
+                .failures
+                .add(&format!("the thread of user {number} failed")),
         }
     }
-    Ok(report(&class, has_begun, login_time))
+    Ok(report(&class, address.ip(), has_begun, login_time))
 }
 
 /// Says how it went. True if it went well.
-fn report(class: &Class, has_begun: bool, login_time: Duration) -> bool {
+fn report(class: &Class, server: IpAddr, has_begun: bool, login_time: Duration) -> bool {
     let options = &class.options;
-    let refusals = class
-        .refusals
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    for (why, count) in refusals.iter() {
-        println!("refused {count} times: {why}");
-    }
+    let was_told = class.notices.print("told by the server");
+    let was_refused = class.refusals.print("refused");
+    let has_failed = class.failures.print("failed");
     if !has_begun {
         println!("No: not all of {} users could log in.", options.users);
+        if was_refused {
+            explain_refusals(server);
+        }
         return false;
     }
     let latencies = class
@@ -221,15 +276,47 @@ fn report(class: &Class, has_begun: bool, login_time: Duration) -> bool {
     let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| latencies.quantile(share));
     println!("latency    p50 {p50:.2?}, p99 {p99:.2?}, most {most:.2?}");
     let lossless = (room, private, receipts) == (0, 0, 0);
-    let is_good = lossless && refusals.is_empty();
+    let is_good = lossless && !was_refused && !has_failed;
     match (is_good, p99 < Duration::from_millis(200)) {
         (true, true) => println!("Yes: nothing was lost, and nobody would notice the delay."),
         (true, false) => {
-            println!("It holds, but it feels slow: nothing was lost, yet messages are late.")
+            println!("It holds, but it feels slow: nothing was lost, yet messages are late.");
+            if !server.is_loopback() {
+                explain_one_address();
+            }
         }
-        (false, _) => println!("No: something was refused or lost; see above."),
+        (false, _) if was_refused => {
+            println!("No: something was refused; see above.");
+            explain_refusals(server);
+        }
+        (false, _) => {
+            println!("No: something was lost; see above.");
+            if was_told {
+                explain_refusals(server);
+            }
+        }
     }
     is_good
+}
+
+/// Says that what was refused is not the machine's fault.
+fn explain_refusals(server: IpAddr) {
+    println!(
+        "What the server refuses is a matter of its settings, not of what the machine can do: a limit, a lock, a ban. \
+         Mend that, and try again."
+    );
+    if !server.is_loopback() {
+        explain_one_address();
+    }
+}
+
+/// Says what all users from one address, as here, share.
+fn explain_one_address() {
+    println!(
+        "All these users come from one address, and share its limits: 256 connections, 50 commands and 64 KiB a second. \
+         A class on as many machines does not. Start the server with --max-per-address 0 --rate 0 --byte-rate 0 for this \
+         test, or run it on the server's machine."
+    );
 }
 
 /// A user's connection, which one thread reads and writes.
@@ -267,21 +354,19 @@ struct User<'a> {
     number: usize,
     stream: Stream,
     frames: FrameReader,
+    /// Whether the login has succeeded.
+    is_present: bool,
+    /// What the server has said last. If the connection ends then, it is why.
+    told: Option<String>,
     /// How long this user's messages took that it received. Shared with the others at the end.
     latencies: Histogram,
 }
 
 impl<'a> User<'a> {
-    fn connect(class: &'a Class, number: usize) -> io::Result<User<'a>> {
-        let options = &class.options;
-        let port = options
-            .port
-            .unwrap_or(if options.tls { 4399 } else { 4004 });
-        let address = (options.host.as_str(), port).to_socket_addrs()?.next();
-        let address = address.ok_or_else(|| io::Error::other("the host has no address"))?;
+    fn connect(class: &'a Class, number: usize, address: SocketAddr) -> io::Result<User<'a>> {
         let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
         socket.set_nodelay(true)?;
-        let stream = if options.tls {
+        let stream = if class.options.tls {
             let mut context = SslContext::builder(SslMethod::tls_client())?;
             // The load is the same for any server.
             context.set_verify(SslVerifyMode::NONE);
@@ -296,6 +381,8 @@ impl<'a> User<'a> {
             number,
             stream,
             frames: FrameReader::new(Framing::Stream),
+            is_present: false,
+            told: None,
             latencies: Histogram::default(),
         })
     }
@@ -304,7 +391,21 @@ impl<'a> User<'a> {
         format!("load{:x}n{number}", std::process::id())
     }
 
+    /// Takes part until all leave. An end that the server has explained is no error.
     fn take_part(mut self) -> io::Result<()> {
+        let outcome = self.talk();
+        match (outcome, self.told) {
+            (outcome, Some(why)) if outcome.is_err() || !self.is_present => {
+                self.class.refusals.add(&why)
+            }
+            (Err(error), None) => return Err(error),
+            (_, Some(notice)) => self.class.notices.add(&notice),
+            (Ok(()), None) => {}
+        }
+        Ok(())
+    }
+
+    fn talk(&mut self) -> io::Result<()> {
         let login = ClientMessage::Login {
             name: User::name(self.number).into(),
             password: None,
@@ -416,9 +517,10 @@ impl<'a> User<'a> {
             match serde_json::from_str(frame)? {
                 ServerMessage::LoginReply { flag: 1, .. } => {
                     class.present.fetch_add(1, Relaxed);
+                    self.is_present = true;
                 }
                 ServerMessage::LoginReply { message, .. } => {
-                    class.refused(&message.unwrap_or_default());
+                    self.told = Some(message.unwrap_or_default().into());
                     return Err(io::Error::other("the login was refused"));
                 }
                 ServerMessage::Room { message, .. } => {
@@ -436,10 +538,14 @@ impl<'a> User<'a> {
                 } => {
                     class.receipts.fetch_add(1, Relaxed);
                     if flag == 0 {
-                        class.refused(&message.unwrap_or_default());
+                        class.refusals.add(&message.unwrap_or_default());
                     }
                 }
-                ServerMessage::Notice { message } => class.refused(&message),
+                ServerMessage::Notice { message } => {
+                    if let Some(before) = self.told.replace(message.into()) {
+                        class.notices.add(&before);
+                    }
+                }
                 _ => {}
             }
         }

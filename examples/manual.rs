@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chatd::VERSION_DATE;
-use chatd::server::Config;
+use chatd::server::CommandLine;
 use clap::{CommandFactory, Parser};
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
@@ -67,7 +67,7 @@ fn main() -> io::Result<()> {
 }
 
 fn manual_page() -> io::Result<Vec<u8>> {
-    let man = Man::new(Config::command().override_usage("chatd [OPTION]..."))
+    let man = Man::new(CommandLine::command().override_usage("chatd [OPTION]..."))
         .date(VERSION_DATE.strftime("%F").to_string())
         .manual("User Commands");
     let mut page = Vec::new();
@@ -82,5 +82,5 @@ fn manual_page() -> io::Result<Vec<u8>> {
 }
 
 fn completions(shell: Shell, folder: &Path) -> io::Result<()> {
-    generate_to(shell, &mut Config::command(), "chatd", folder).map(drop)
+    generate_to(shell, &mut CommandLine::command(), "chatd", folder).map(drop)
 }

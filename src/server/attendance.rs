@@ -100,7 +100,7 @@ impl Attendance {
             }
         }
         let attendees = self.attendees.lock();
-        let mut listed: Vec<Attendee> = attendees.values().map(Record::now).collect();
+        let mut listed: Vec<Attendee> = attendees.values().map(|one| one.now(online)).collect();
         drop(attendees);
         listed.sort_by_key(|attendee| attendee.name.to_ascii_lowercase());
         listed
@@ -114,11 +114,17 @@ impl Record {
         self.sessions.iter().position(is_same)
     }
 
-    /// What is known, with the sessions that have not ended.
-    fn now(&self) -> Attendee {
+    /// What is known, with the sessions that have not ended. One that is not `online` any more has left, though its connection
+    /// lives on for what is owed to it.
+    fn now(&self, online: &[Arc<Session>]) -> Attendee {
         let mut attendee = self.before.clone();
+        let mut is_online = false;
         for session in self.sessions.iter().filter_map(Weak::upgrade) {
             add(&mut attendee, &session);
+            is_online |= online.iter().any(|one| Arc::ptr_eq(one, &session));
+            attendee.last_out = Some(SystemTime::now());
+        }
+        if is_online {
             attendee.last_out = None;
         }
         attendee

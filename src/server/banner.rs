@@ -7,10 +7,17 @@ use super::addresses::{OwnAddress, Reach, own_address};
 use super::handle::Handle;
 use crate::texts::{banner as texts, width};
 
-/// Where to connect, how to try it, where the data is and how to stop.
+/// The first words of a server: what [`info`] tells, and how to stop.
+pub fn text(handle: &Handle, own: &[OwnAddress]) -> Result<String, fmt::Error> {
+    let mut out = info(handle, own)?;
+    writeln!(out, "{}\n", texts::how_to_stop())?;
+    Ok(out)
+}
+
+/// Where to connect, how to try it, where the data is, and how many bans hold.
 ///
 /// `own` are this machine's addresses: they stand in for those that mean all of them.
-pub fn text(handle: &Handle, own: &[OwnAddress]) -> Result<String, fmt::Error> {
+pub fn info(handle: &Handle, own: &[OwnAddress]) -> Result<String, fmt::Error> {
     let plain = reachable(handle.plain_addresses(), own);
     let tls = reachable(handle.tls_addresses(), own);
     let mut out = String::new();
@@ -47,7 +54,11 @@ pub fn text(handle: &Handle, own: &[OwnAddress]) -> Result<String, fmt::Error> {
         )?;
     }
     writeln!(out, "\n{}", texts::data_folder(handle.data_dir().display()))?;
-    writeln!(out, "{}\n", texts::how_to_stop())?;
+    match handle.moderator().bans().map_or(0, |bans| bans.len()) {
+        0 => {}
+        1 => writeln!(out, "{}", texts::one_ban())?,
+        count => writeln!(out, "{}", texts::some_bans(count))?,
+    }
     Ok(out)
 }
 

@@ -1,6 +1,5 @@
 //! Every setting, with its default and its unit, as a flag and as an environment variable.
 
-use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,15 +7,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::FalseyValueParser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::console_window;
 use super::error::StartError;
-use crate::printable::Printable;
-use crate::texts::lists::listed;
-use crate::texts::{Language, set_language, settings as texts, system_language};
+use crate::texts::{Language, settings as texts};
 use crate::wire::framing::FRAME_CEILING;
 
 /// The largest frame before login, in bytes: no more is needed to say who one is.
@@ -37,13 +31,8 @@ const MOST_CONNECTIONS: usize = 1_000_000;
 /// The largest backlog that may be set, in bytes.
 const LARGEST_BACKLOG: usize = 1 << 30;
 
-/// A chat server for a classroom LAN.
-///
-/// Started without any option it listens on all addresses, port 4004 for plain connections and port 4399 for TLS,
-/// and keeps its certificate and the registered names in the folder chatd-data. Each option can also be given by
-/// the environment variable named with it.
+/// The settings of a server.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "chatd", version, max_term_width = 100)]
 pub struct Config {
     /// Address to listen on; may be repeated [default: all addresses, IPv4 and IPv6]
     #[arg(
@@ -194,25 +183,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The settings that this process was started with. An option wins over its variable, and an empty variable is
-    /// as good as none.
-    ///
-    /// `--help`, `--version`, and what can't be read end the process, the latter with a sentence on standard error and
-    /// status 2. The error says which settings contradict each other. The language of the process is that of the settings from
-    /// here on, or that of the system.
-    pub fn of_process() -> Result<Config, StartError> {
-        let arguments = with_negative_values(std::env::args_os());
-        let matches = read(&arguments).unwrap_or_else(|error| exit(&printable(error)));
-        let config = Config::from_arg_matches(&matches).unwrap_or_else(|error| exit(&error));
-        set_language(config.lang.unwrap_or_else(system_language));
-        match config.check() {
-            Err(StartError::Setting(what)) => {
-                Err(StartError::Setting(with_variables(&matches, what)))
-            }
-            other => other.map(|()| config),
-        }
-    }
-
     /// Checks what one setting alone can't tell.
     pub fn check(&self) -> Result<(), StartError> {
         let wrong = |what: &str| Err(StartError::Setting(what.to_owned()));
@@ -255,122 +225,6 @@ impl Config {
     /// The largest frame before login, in bytes.
     pub fn max_frame_before_login(&self) -> usize {
         self.max_frame.min(MAX_FRAME_BEFORE_LOGIN)
-    }
-}
-
-/// Joins each negative number to the option before it, whose value it must be: no option looks like one. Otherwise
-/// `-2s` would be told as an unknown option.
-fn with_negative_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut joined: Vec<OsString> = Vec::new();
-    for argument in arguments {
-        let after_hyphen = argument.to_str().and_then(|text| text.strip_prefix('-'));
-        let is_negative =
-            after_hyphen.is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit()));
-        match joined.last_mut() {
-            Some(option) if is_negative && is_option_without_value(option) => {
-                option.push("=");
-                option.push(argument);
-            }
-            _ => joined.push(argument),
-        }
-    }
-    joined
-}
-
-fn is_option_without_value(argument: &OsStr) -> bool {
-    let name = argument.to_str().and_then(|text| text.strip_prefix("--"));
-    name.is_some_and(|name| !name.is_empty() && !name.contains('='))
-}
-
-/// Reads the arguments, and the variables for what they don't say.
-fn read(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
-    let with_variables = |is_wanted: &dyn Fn(&Arg) -> bool| {
-        Config::command()
-            .mut_args(|arg| match is_wanted(&arg) {
-                true => arg,
-                false => arg.env(None::<&'static str>),
-            })
-            .try_get_matches_from(arguments)
-    };
-    // An error is told as the argument's only if the variables have no part in it. The help tells of all of them.
-    if let Err(error) = with_variables(&|_| false) {
-        return match error.kind() {
-            ErrorKind::DisplayHelp => with_variables(&|_| true),
-            _ => Err(error),
-        };
-    }
-    with_variables(&is_set).map_err(|error| {
-        let command = Config::command();
-        let mut variables = command.get_arguments().filter(|arg| is_set(arg));
-        variables
-            .find_map(|variable| {
-                let alone = with_variables(&|arg: &Arg| arg.get_id() == variable.get_id());
-                alone.err().map(|error| of_variable(variable, error))
-            })
-            .unwrap_or(error)
-    })
-}
-
-/// Whether the variable of this setting is there, and not empty.
-fn is_set(arg: &Arg) -> bool {
-    let value = arg.get_env().and_then(std::env::var_os);
-    value.is_some_and(|value| !value.is_empty())
-}
-
-/// Makes an error say that the variable of `arg` is what is wrong.
-fn of_variable(arg: &Arg, mut error: clap::Error) -> clap::Error {
-    let variable = arg.get_env().unwrap_or_default().to_string_lossy();
-    let name = format!("{variable} (--{})", arg.get_long().unwrap_or_default());
-    if error.kind() == ErrorKind::InvalidUtf8 {
-        let what = format!("the value of {name} is not UTF-8\n");
-        return clap::Error::raw(ErrorKind::InvalidUtf8, what);
-    }
-    error.insert(ContextKind::InvalidArg, ContextValue::String(name));
-    error
-}
-
-/// Ends the program with what clap has to say: of a mistake, or what was asked for, such as the help.
-fn exit(error: &clap::Error) -> ! {
-    let _ = error.print();
-    if error.use_stderr() {
-        console_window::hold_open();
-    }
-    std::process::exit(error.exit_code())
-}
-
-/// Makes what an error quotes fit to be seen.
-fn printable(mut error: clap::Error) -> clap::Error {
-    let quoted: Vec<(ContextKind, String)> = error
-        .context()
-        .filter_map(|(kind, value)| match value {
-            ContextValue::String(text) => Some((kind, Printable(text).to_string())),
-            _ => None,
-        })
-        .collect();
-    for (kind, text) in quoted {
-        error.insert(kind, ContextValue::String(text));
-    }
-    error
-}
-
-/// A sentence about settings, with the variables that some of them come from, if any do.
-fn with_variables(matches: &ArgMatches, sentence: String) -> String {
-    let command = Config::command();
-    let words: Vec<&str> = sentence.split_whitespace().collect();
-    let is_meant = |arg: &&Arg| {
-        let option = format!("--{}", arg.get_long().unwrap_or_default());
-        let is_from_variable =
-            matches.value_source(arg.get_id().as_str()) == Some(ValueSource::EnvVariable);
-        is_from_variable && words.contains(&option.as_str())
-    };
-    let variables: Vec<String> = command
-        .get_arguments()
-        .filter(is_meant)
-        .filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned()))
-        .collect();
-    match variables.is_empty() {
-        true => sentence,
-        false => texts::from_environment(&sentence, &listed(&variables)),
     }
 }
 

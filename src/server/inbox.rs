@@ -17,11 +17,11 @@ pub struct StudentMessage {
     pub text: String,
 }
 
-/// The way to the teacher, if one reads.
+/// The ways to the teacher: one for each console that is open.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     /// A leaf lock. Only who writes to the teacher takes it.
-    reader: Mutex<Option<Sender<StudentMessage>>>,
+    readers: Mutex<Vec<Sender<StudentMessage>>>,
 }
 
 /// Why a message does not reach the teacher.
@@ -34,24 +34,25 @@ pub(crate) enum Undelivered {
 }
 
 impl Inbox {
-    /// Lets messages come through the channel that is returned, for as long as that is kept. An earlier one gets no more.
+    /// Lets messages come through the channel that is returned, too, for as long as that is kept.
     pub(crate) fn open(&self) -> Receiver<StudentMessage> {
         let (sender, receiver) = bounded(CAPACITY);
-        *self.reader.lock() = Some(sender);
+        self.readers.lock().push(sender);
         receiver
     }
 
-    /// Passes on a message, and doesn't wait.
+    /// Passes on a message, and doesn't wait. It is delivered if one of those who read takes it.
     pub(crate) fn deliver(&self, message: StudentMessage) -> Result<(), Undelivered> {
-        let mut reader = self.reader.lock();
-        let sender = reader.as_ref().ok_or(Undelivered::NobodyReads)?;
-        match sender.try_send(message) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(Undelivered::Full),
-            Err(TrySendError::Disconnected(_)) => {
-                *reader = None;
-                Err(Undelivered::NobodyReads)
+        let mut outcome = Err(Undelivered::NobodyReads);
+        self.readers.lock().retain(|reader| {
+            let sent = reader.try_send(message.clone());
+            match sent {
+                Ok(()) => outcome = Ok(()),
+                Err(TrySendError::Full(_)) if outcome.is_err() => outcome = Err(Undelivered::Full),
+                Err(_) => {}
             }
-        }
+            !matches!(sent, Err(TrySendError::Disconnected(_)))
+        });
+        outcome
     }
 }

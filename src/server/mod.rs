@@ -5,6 +5,7 @@ pub mod attendance;
 pub mod banner;
 mod budget;
 pub mod capacity;
+pub mod command_line;
 pub mod config;
 mod connection_registry;
 pub mod console;
@@ -49,6 +50,7 @@ use crate::transport::Connection;
 
 pub use addresses::{OwnAddress, Reach, own_addresses};
 pub use attendance::Attendee;
+pub use command_line::{CommandLine, Task};
 pub use config::Config;
 pub use error::StartError;
 pub use handle::Handle;

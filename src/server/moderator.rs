@@ -108,7 +108,7 @@ impl Moderator {
     }
 
     /// Takes the private messages that users write to [`SPEAKER`], for as long as the channel is kept. Without it they are
-    /// told that nobody of this name is online. An earlier channel gets no more.
+    /// told that nobody of this name is online. Each of several channels gets them all.
     pub fn read_messages(&self) -> Result<crossbeam_channel::Receiver<StudentMessage>, Refusal> {
         Ok(self.shared()?.inbox.open())
     }
@@ -168,6 +168,12 @@ impl Moderator {
             log::info!("{}", in_words(&wanted, &change.name, is_on));
         }
         Ok(change)
+    }
+
+    /// Whether the name is registered.
+    pub fn is_registered(&self, name: &str) -> Result<bool, Refusal> {
+        check(name)?;
+        Ok(self.shared()?.accounts.contains(&NameKey::new(name)))
     }
 
     /// Removes an account, so that its name can be registered anew. It is gone from the disk when this returns. Who
@@ -382,6 +388,17 @@ impl Moderator {
             log::info!("nobody is watched any more");
         }
         Ok(was_on)
+    }
+
+    /// The same, but only if what is watched goes through this channel.
+    pub fn unwatch_through(
+        &self,
+        watched: &crossbeam_channel::Sender<Watched>,
+    ) -> Result<bool, Refusal> {
+        match self.shared()?.watch.goes_through(watched) {
+            true => self.unwatch(),
+            false => Ok(false),
+        }
     }
 
     /// What has happened since the start.

@@ -44,6 +44,13 @@ impl Watch {
         std::mem::replace(&mut *self.current.lock(), watch).is_some()
     }
 
+    /// Whether what is watched goes through this channel.
+    pub(crate) fn goes_through(&self, channel: &Sender<Watched>) -> bool {
+        let current = self.current.lock();
+        let watched = current.as_ref().map(|(_, watched)| watched);
+        watched.is_some_and(|watched| watched.same_channel(channel))
+    }
+
     /// Watches a connection that has just come, if its address is watched.
     pub(crate) fn note_connection(&self, connection: &Connection) -> bool {
         let current = self.current.lock().clone();

@@ -77,6 +77,15 @@ texts! {
         en: "Names, bans and the certificate are kept in {folder}",
         zh: "用户名、封禁名单和证书保存在 {folder}",
     }
+    /// Of names and addresses, from earlier lessons too.
+    one_ban {
+        en: "1 ban holds; the command bans shows it",
+        zh: "现有 1 条封禁；输入 bans 查看",
+    }
+    some_bans(count: usize) {
+        en: "{count} bans hold; the command bans lists them",
+        zh: "现有 {count} 条封禁；输入 bans 查看",
+    }
     how_to_stop {
         en: "Stop with Ctrl-C.",
         zh: "按 Ctrl-C 停止。",

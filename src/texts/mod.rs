@@ -8,6 +8,7 @@
 //!
 //! The language is the process's. A program that embeds the server chooses it by [`set_language`].
 
+pub(crate) mod attach;
 pub(crate) mod banner;
 pub(crate) mod characters;
 pub(crate) mod class;

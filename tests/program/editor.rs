@@ -14,11 +14,11 @@ use crate::process::{Chatd, Output, Process, chatd};
 use crate::signals::{flood, stalled};
 
 /// What stands before the line.
-const PROMPT: &str = "> ";
+pub const PROMPT: &str = "> ";
 
 /// chatd in a terminal.
-struct Terminal {
-    chatd: Chatd,
+pub struct Terminal {
+    pub chatd: Chatd,
     /// The side of who sits before it.
     keyboard: File,
     /// The side of the programs in it.
@@ -29,7 +29,7 @@ struct Terminal {
 
 impl Terminal {
     /// Starts chatd in a terminal of this kind, whose output nobody reads.
-    fn start_unread(kind: &str, mut command: Command) -> Terminal {
+    pub fn start_unread(kind: &str, mut command: Command) -> Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
@@ -68,6 +68,22 @@ impl Terminal {
         terminal
     }
 
+    /// Starts chatd in a terminal, in this language, and waits until it reads a line.
+    #[track_caller]
+    pub fn start_in(lang: &str, command: Command) -> Terminal {
+        let mut terminal = Terminal::start_unread("xterm", command);
+        let output = &terminal.chatd.process.out;
+        output.read();
+        let first_words = match lang {
+            "zh" => "输入 help",
+            _ => "Type help and Enter",
+        };
+        let banner = output.text_after(0, first_words);
+        output.text_after(banner.len(), PROMPT);
+        terminal.chatd.banner = banner.replace('\r', "");
+        terminal
+    }
+
     /// Starts chatd in a terminal, and waits until it reads a line.
     #[track_caller]
     fn start(folder: &Path) -> Terminal {
@@ -86,13 +102,13 @@ impl Terminal {
     }
 
     /// Types keys.
-    fn type_keys(&mut self, keys: &str) {
+    pub fn type_keys(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Types keys, and waits until `shown` stands in what is printed from then on. Returns that.
     #[track_caller]
-    fn expect(&mut self, keys: &str, shown: &str) -> String {
+    pub fn expect(&mut self, keys: &str, shown: &str) -> String {
         let before = self.printed().len();
         self.type_keys(keys);
         self.chatd.process.out.text_after(before, shown)
@@ -100,7 +116,7 @@ impl Terminal {
 
     /// Types keys, and waits until `answer` is printed, and then the prompt.
     #[track_caller]
-    fn expect_answer(&mut self, keys: &str, answer: &str) -> String {
+    pub fn expect_answer(&mut self, keys: &str, answer: &str) -> String {
         let before = self.printed().len();
         self.type_keys(keys);
         let shown = self.chatd.process.out.text_after(before, answer);
@@ -113,13 +129,13 @@ impl Terminal {
     }
 
     /// What has been printed so far.
-    fn printed(&self) -> String {
+    pub fn printed(&self) -> String {
         self.chatd.process.out.so_far()
     }
 
     /// Checks that the program has ended well, and that the terminal is as it was.
     #[track_caller]
-    fn expect_end(&mut self, code: i32) {
+    pub fn expect_end(&mut self, code: i32) {
         let status = self.chatd.process.wait();
         assert_eq!(status.code(), Some(code), "{status}: {:?}", self.printed());
         let modes = tcgetattr(&self.inside).unwrap();
@@ -137,7 +153,7 @@ impl Terminal {
 
     /// Checks that it is in raw mode, as while a line is edited.
     #[track_caller]
-    fn expect_raw(&self) {
+    pub fn expect_raw(&self) {
         let modes = tcgetattr(&self.inside).unwrap();
         let cooked = LocalModes::ICANON | LocalModes::ECHO;
         assert!(!modes.local_modes.intersects(cooked), "{modes:?}");
@@ -343,7 +359,7 @@ fn quit_asks_when_somebody_is_online_and_any_other_answer_is_a_command() {
     terminal.expect_answer("quit\r", question);
     let shown = terminal.expect("mute anna\r", "Anna is muted");
     assert!(
-        shown.contains("neither yes nor no: the server goes on."),
+        shown.contains("neither yes nor no. The server goes on."),
         "{shown:?}"
     );
     terminal.expect_answer("quit\r", question);
@@ -354,6 +370,27 @@ fn quit_asks_when_somebody_is_online_and_any_other_answer_is_a_command() {
     terminal.expect(" YES \r", "The server stops.");
     while anna.receive()["Command"] != "10" {}
     terminal.expect_end(0);
+}
+
+#[test]
+fn an_account_is_removed_only_after_a_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::start(folder.path());
+    let mut anna = terminal.chatd.connect();
+    anna.register("Anna", "secret1");
+    terminal.expect_answer("forget Bobby\r", "The name Bobby is not registered.");
+    let question = "Remove the account anna?";
+    terminal.expect_answer("forget anna\r", question);
+    terminal.expect_answer("no\r", "The account anna stays.");
+    terminal.expect_answer("forget anna\r", question);
+    terminal.expect_answer("\x03", "The account anna stays.");
+    terminal.expect_answer("forget anna\r", question);
+    let shown = terminal.expect_answer("who\r", "Nobody is online.");
+    assert!(shown.contains("The account anna stays."), "{shown:?}");
+    terminal.expect_answer("forget anna\r", question);
+    terminal.expect_answer("yes\r", "The account anna is removed;");
+    terminal.expect_answer("forget anna\r", "The name anna is not registered.");
+    anna.register("Anna", "secret2");
 }
 
 /// A way to end chatd, and the code that it returns then.

@@ -557,7 +557,7 @@ fn expect_columns(table: &str) {
 }
 
 /// An address of this machine that can be banned, if it has one.
-fn bannable_address() -> Option<IpAddr> {
+pub fn bannable_address() -> Option<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap().into_iter();
     let mut addresses = interfaces.map(|interface| interface.ip());
     addresses.find(|address| match address {

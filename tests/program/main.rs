@@ -20,6 +20,8 @@
 )]
 
 mod accounts;
+#[cfg(unix)]
+mod attached;
 mod bot;
 mod certificate;
 mod checker;
@@ -39,6 +41,8 @@ mod gui;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod language;
+#[cfg(unix)]
+mod lesson;
 #[cfg(unix)]
 mod limits;
 mod log;

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use super::super::attendance::{Attendee, to_csv};
 use super::super::moderator::{Moderator, Refusal};
-use super::{in_columns, kind_of};
+use super::answers::kind_of;
+use super::columns::in_columns;
 use crate::printable::Printable;
 use crate::texts::class as texts;
 

@@ -21,7 +21,6 @@ use rustyline::{
 use super::console_command::VERBS;
 use super::lines::{BACKGROUND_PAUSE, LONGEST, Lines, Typed, is_background, stay_in_background};
 use crate::printable::without_controls;
-use crate::server::moderator::Moderator;
 use crate::sync::{Arc, Mutex};
 use crate::terminal;
 use crate::texts::mistakes;
@@ -59,8 +58,8 @@ pub(super) struct Editor {
 }
 
 impl Editor {
-    /// An editor that completes the names of who is in the room. The error says why there is none.
-    pub(super) fn new(moderator: Moderator) -> rustyline::Result<Editor> {
+    /// An editor that completes these names, of who is in the room. The error says why there is none.
+    pub(super) fn new(names: impl Fn() -> Vec<String> + 'static) -> rustyline::Result<Editor> {
         stay_in_background();
         let config = Config::builder()
             .completion_type(CompletionType::List)
@@ -69,7 +68,9 @@ impl Editor {
             .color_mode(ColorMode::Forced)
             .build();
         let mut editor = rustyline::Editor::with_config(config)?;
-        editor.set_helper(Some(Words { moderator }));
+        editor.set_helper(Some(Words {
+            names: Box::new(names),
+        }));
         let key = Arc::new(Mutex::new(None));
         let mut bind = |letter, note: fn(&EventContext<'_>) -> Option<Key>, then| {
             let handler = Note {
@@ -218,7 +219,7 @@ impl ConditionalEventHandler for Note {
 
 /// What the editor asks: how a word may go on, and how a line looks.
 struct Words {
-    moderator: Moderator,
+    names: Box<dyn Fn() -> Vec<String>>,
 }
 
 impl Helper for Words {}
@@ -238,11 +239,7 @@ impl Completer for Words {
         position: usize,
         _: &rustyline::Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let users = || self.moderator.room().map(|room| room.users);
-        Ok(completions(&line[..position], || {
-            let users = users().unwrap_or_default();
-            users.into_iter().map(|user| user.name).collect()
-        }))
+        Ok(completions(&line[..position], &self.names))
     }
 }
 
