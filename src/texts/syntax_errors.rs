@@ -1,5 +1,5 @@
 //! What is wrong with a text that is not JSON, where, and what the author of the client may have done (protocol, sections
-//! 1.5 and 8).
+//! 8 and 13).
 
 use super::texts;
 

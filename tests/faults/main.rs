@@ -1,6 +1,6 @@
 //! Limits and faults, tested on the wire: what slow, dead, greedy and broken clients cost the others.
 //!
-//! The files are named for their themes. What they check is what `docs/protocol.md` promises at its end.
+//! The files are named for their themes. What they check is what `docs/protocol.md` promises in its section 11.
 
 #![allow(
     clippy::unwrap_used,
