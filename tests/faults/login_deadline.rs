@@ -1,10 +1,10 @@
 //! The time to log in passes whatever a client does meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::TestServer;
+use crate::harness::{PATIENCE, TestServer};
 
 #[test]
 fn commands_that_wait_for_their_pace_do_not_stretch_the_time_to_log_in() {
@@ -23,4 +23,24 @@ fn commands_that_wait_for_their_pace_do_not_stretch_the_time_to_log_in() {
         answered < 50,
         "{answered} of 100 commands, at 10 a second, took longer than a second"
     );
+}
+
+#[test]
+fn a_refused_login_does_not_begin_the_time_to_log_in_anew() {
+    let server = TestServer::with(|config| config.login_timeout = Duration::from_secs(1));
+    let mut client = server.connect();
+    let start = Instant::now();
+    let refused = json!({"Command": "01", "Name": "x"}).to_string();
+    let notice = loop {
+        assert!(start.elapsed() < PATIENCE, "it may go on trying for ever");
+        // The server may close while this is on its way.
+        let _ = client.try_send_bytes(refused.as_bytes());
+        let reply = client.receive();
+        if reply["Command"] != "11" {
+            break reply;
+        }
+    };
+    let words = notice["Message"].as_str().unwrap_or_default();
+    assert!(words.contains("no login"), "{notice}");
+    client.expect_end();
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, TestServer, Way, came, delivered, said, wrote};
+use crate::harness::{Client, TestServer, Way, came, delivered, left, said, wrote};
 
 /// The longest line where it is set, in bytes with the newline.
 const LONGEST: usize = 1 << 10;
@@ -154,5 +154,38 @@ fn refusals_are_short_whatever_they_are_about() {
             client.half_close();
             assert_eq!(receive_short(&mut client)["Command"], "10");
         }
+    }
+}
+
+#[test]
+fn a_text_of_the_safe_length_fits_whatever_is_in_it_and_however_it_is_escaped() {
+    let server = TestServer::calm();
+    let [long, other] = ["A", "B"].map(|letter| letter.repeat(64));
+    // Each as the longest spelling that JSON has for it; the page about the protocol promises these numbers.
+    let texts = [
+        ("\0", r"\u0000", 10_000),
+        ("\u{85}", r"\u0085", 10_000),
+        ("你", r"\u4f60", 10_000),
+        ("😀", r"\ud83d\ude00", 5_000),
+        ("你", "你", 21_000),
+    ];
+    for way in Way::ALL {
+        let mut speaker = server.guest_as(way, &long);
+        let mut friend = server.guest_as(way, &other);
+        speaker.expect(came(&other, true));
+        for (character, spelling, count) in texts {
+            let (text, spelt) = (character.repeat(count), spelling.repeat(count));
+            speaker.send_text(&format!(r#"{{"Command": "05", "Message": "{spelt}"}}"#));
+            speaker.expect(said(&long, &text));
+            friend.expect(said(&long, &text));
+            speaker.send_text(&format!(
+                r#"{{"Command": "04", "FriendName": "{other}", "Message": "{spelt}"}}"#
+            ));
+            friend.expect(wrote(&long, &text));
+            speaker.expect(delivered(&other));
+        }
+        friend.log_out();
+        speaker.expect(left(&other));
+        speaker.log_out();
     }
 }
