@@ -30,7 +30,7 @@ texts! {
         en: "the connection to the server has failed: {error}",
         zh: "与服务器的连接出错：{error}",
     }
-    input_fails(error: &str) {
+    input_fails(error: &io::Error) {
         en: "the input has failed: {error}",
         zh: "读取输入失败：{error}",
     }

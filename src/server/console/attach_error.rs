@@ -19,6 +19,8 @@ pub enum AttachError {
     Socket(PathBuf, io::Error),
     /// The server has ended.
     Ended,
+    /// What is typed can't be read.
+    Input(io::Error),
     /// The connection to the server has failed.
     Lost(io::Error),
 }
@@ -31,6 +33,7 @@ impl fmt::Display for AttachError {
             AttachError::NoSockets => texts::no_sockets().to_owned(),
             AttachError::Socket(path, error) => texts::socket_fails(path.display(), error),
             AttachError::Ended => texts::ended().to_owned(),
+            AttachError::Input(error) => texts::input_fails(error),
             AttachError::Lost(error) => texts::lost(error),
         })
     }

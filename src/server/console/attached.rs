@@ -1,6 +1,6 @@
 //! `chatd console`: the console of a server that runs elsewhere, as a service.
 
-use std::io::{self, BufReader, IsTerminal, Write};
+use std::io::{self, BufReader, IsTerminal};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -17,7 +17,6 @@ use super::socket::path_in;
 use crate::printable::Printable;
 use crate::sync::Arc;
 use crate::terminal;
-use crate::texts::attach as texts;
 
 /// How long Tab waits for the names of who is online.
 const NAMES_WITHIN: Duration = Duration::from_secs(1);
@@ -112,8 +111,8 @@ fn type_lines(
                 Ok(Typed::Cleared) => {}
                 Ok(Typed::EndKey | Typed::End) => break stream.shutdown(Shutdown::Write),
                 Err(error) => {
-                    let error = Printable(&error.to_string()).to_string();
-                    let _ = writeln!(io::stderr(), "{}", texts::input_fails(&error));
+                    let why = AttachError::Input(error).to_string();
+                    terminal::print(&format!("{}\n", Printable(&why)), io::stderr());
                     break stream.shutdown(Shutdown::Write);
                 }
             }
