@@ -150,7 +150,7 @@ fn pushing() {
     let batch = Batch::from(say(TEXT, BATCH));
     for (how_much, taken) in [("all", batch.len()), ("nothing", 0)] {
         row(&format!("push 12 KiB, {how_much} is taken"), 100, 0, || {
-            let mut outbox = Outbox::new(None, usize::MAX);
+            let mut outbox = Outbox::new(None, true, usize::MAX);
             (0..100).for_each(|_| outbox.push(&Takes(taken), &batch, 0, None));
             outbox
         });

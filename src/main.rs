@@ -62,7 +62,8 @@ fn serve(config: Config) -> Result<(), StartError> {
     });
     // A thread of its own: input and output that stand still must not keep the server from its work.
     let talk = move || {
-        if let Ok(text) = banner::text(&handle, &own_addresses()) {
+        let has_room_for_code = handle.shows_codes() && banner::has_room_for_code();
+        if let Ok(text) = banner::text(&handle, &own_addresses(), has_room_for_code) {
             let mut output = std::io::stdout();
             let _ = output
                 .write_all(text.as_bytes())

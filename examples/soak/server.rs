@@ -79,6 +79,8 @@ impl Server {
             "0",
             "--tls-port",
             "0",
+            "--web-port",
+            "0",
             "--max-backlog",
             "256KiB",
         ]);

@@ -238,7 +238,7 @@ fn loiter(world: &World, way: usize, how: usize) -> Outcome<()> {
         1 => {
             let start: &[u8] = match user.framing {
                 Framing::Stream => b"{\"Comm",
-                Framing::Prefixed => b"\0\0",
+                Framing::Prefixed | Framing::WebSocket => b"\0\0",
             };
             return user.stream.write_all(start).map_err(failed);
         }

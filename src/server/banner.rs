@@ -3,25 +3,49 @@
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
+use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
+
 use super::addresses::{OwnAddress, Reach, own_address};
 use super::handle::Handle;
 use crate::texts::{banner as texts, width};
 
+/// The least width of a terminal that shows a QR code.
+const CODE_COLUMNS: u16 = 60;
+
+/// The least height.
+const CODE_LINES: u16 = 24;
+
 /// The first words of a server: what [`info`] tells, and how to stop.
-pub fn text(handle: &Handle, own: &[OwnAddress]) -> Result<String, fmt::Error> {
-    let mut out = info(handle, own)?;
+pub fn text(
+    handle: &Handle,
+    own: &[OwnAddress],
+    has_room_for_code: bool,
+) -> Result<String, fmt::Error> {
+    let mut out = info(handle, own, has_room_for_code)?;
     writeln!(out, "{}\n", texts::how_to_stop())?;
     Ok(out)
 }
 
 /// Where to connect, how to try it, where the data is, and how many bans hold.
 ///
-/// `own` are this machine's addresses: they stand in for those that mean all of them.
-pub fn info(handle: &Handle, own: &[OwnAddress]) -> Result<String, fmt::Error> {
+/// `own` are this machine's addresses: they stand in for those that mean all of them. `has_room_for_code` lets the page's
+/// address be shown as a QR code, too.
+pub fn info(
+    handle: &Handle,
+    own: &[OwnAddress],
+    has_room_for_code: bool,
+) -> Result<String, fmt::Error> {
+    let web = reachable(handle.web_addresses(), own);
     let plain = reachable(handle.plain_addresses(), own);
     let tls = reachable(handle.tls_addresses(), own);
     let mut out = String::new();
     writeln!(out, "{}\n", texts::running(env!("CARGO_PKG_VERSION")))?;
+    if let Some((address, own)) = web.first() {
+        // A link to this machine alone is of no use to a telephone.
+        let can_be_scanned = has_room_for_code && own.reach == Reach::Network;
+        write_url(&mut out, *address, can_be_scanned)?;
+    }
     write_table(&mut out, &plain, &tls)?;
     if let Some(fingerprint) = handle.fingerprint() {
         writeln!(out, "\n{}\n  {fingerprint}", texts::fingerprint())?;
@@ -60,6 +84,31 @@ pub fn info(handle: &Handle, own: &[OwnAddress]) -> Result<String, fmt::Error> {
         count => writeln!(out, "{}", texts::some_bans(count))?,
     }
     Ok(out)
+}
+
+/// Whether standard output is a terminal with so many columns and lines that a QR code takes little of it.
+pub fn has_room_for_code() -> bool {
+    let size = terminal_size::terminal_size_of(std::io::stdout());
+    size.is_some_and(|(width, height)| width.0 >= CODE_COLUMNS && height.0 >= CODE_LINES)
+}
+
+/// The address of the page, and the same as a QR code for telephones.
+fn write_url(out: &mut String, address: SocketAddr, can_be_scanned: bool) -> fmt::Result {
+    let url = format!("http://{address}");
+    writeln!(out, "  {} {url}\n", texts::in_a_browser())?;
+    if can_be_scanned && let Ok(code) = QrCode::with_error_correction_level(&url, EcLevel::L) {
+        let picture = code
+            .render::<Dense1x2>()
+            // Terminals are dark more often than not. Readers of codes take both.
+            .dark_color(Dense1x2::Dark)
+            .light_color(Dense1x2::Light)
+            .build();
+        for line in picture.lines() {
+            writeln!(out, "  {line}")?;
+        }
+        out.push('\n');
+    }
+    Ok(())
 }
 
 /// What to say when this machine has other addresses than before.

@@ -60,6 +60,42 @@ pub struct Config {
     #[arg(long, env = "CHATD_NO_TLS", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub no_tls: bool,
 
+    /// Port for browsers: the chat page, and WebSocket; 0 lets the system choose one
+    #[arg(
+        long,
+        env = "CHATD_WEB_PORT",
+        value_name = "PORT",
+        default_value_t = 4080
+    )]
+    pub web_port: u16,
+
+    /// Do not listen for browsers
+    #[arg(long, env = "CHATD_NO_WEB", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub no_web: bool,
+
+    /// Show no QR code for telephones in the terminal
+    #[arg(long, env = "CHATD_NO_QR", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub no_qr: bool,
+
+    /// Name by which browsers may call this server, beside its addresses and the machine's name; may be repeated
+    #[arg(
+        long,
+        env = "CHATD_WEB_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub web_host: Vec<String>,
+
+    /// Origin of other web pages that may connect, such as https://board.example, or null for pages opened as files; may be
+    /// repeated
+    #[arg(
+        long,
+        env = "CHATD_WEB_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub web_origin: Vec<String>,
+
     /// Certificate for TLS, a PEM file [default: certificate.pem in the data folder, made on first start]
     #[arg(long, env = "CHATD_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -210,8 +246,15 @@ impl Config {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return wrong(texts::half_a_pair());
         }
-        if !self.no_tls && self.port == self.tls_port && self.port != 0 {
+        let same = |one: u16, other: u16| one == other && one != 0;
+        if !self.no_tls && same(self.port, self.tls_port) {
             return wrong(texts::same_port());
+        }
+        if !self.no_web && same(self.port, self.web_port) {
+            return wrong(texts::same_web_port());
+        }
+        if !self.no_web && !self.no_tls && same(self.tls_port, self.web_port) {
+            return wrong(texts::same_tls_and_web_port());
         }
         Ok(())
     }

@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::sync::channel::unbounded;
-    use crate::transport::{CloseReason, Socket};
+    use crate::transport::{CloseReason, PortKind, Socket};
 
     fn connection(number: u64) -> Arc<Connection> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -158,6 +158,7 @@ mod tests {
             number,
             Socket::new(socket).unwrap(),
             address,
+            PortKind::Plain,
             None,
             1024,
             retry_queue,

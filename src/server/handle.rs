@@ -11,7 +11,9 @@ use crate::sync::channel::Sender;
 pub struct Handle {
     pub(super) plain: Vec<SocketAddr>,
     pub(super) tls: Vec<SocketAddr>,
+    pub(super) web: Vec<SocketAddr>,
     pub(super) fingerprint: Option<String>,
+    pub(super) shows_codes: bool,
     pub(super) data_dir: PathBuf,
     /// Holds one message at most.
     pub(super) stop: Sender<()>,
@@ -29,9 +31,19 @@ impl Handle {
         &self.tls
     }
 
+    /// Where browsers are taken.
+    pub fn web_addresses(&self) -> &[SocketAddr] {
+        &self.web
+    }
+
     /// SHA-256 of the TLS certificate, as pairs of hexadecimal digits with colons between them.
     pub fn fingerprint(&self) -> Option<&str> {
         self.fingerprint.as_deref()
+    }
+
+    /// Whether QR codes may be shown, as the settings say.
+    pub fn shows_codes(&self) -> bool {
+        self.shows_codes
     }
 
     /// Where the server keeps its data.

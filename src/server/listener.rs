@@ -15,8 +15,7 @@ use super::serve;
 use super::shared::Shared;
 use crate::sync::Arc;
 use crate::transport::tls::Tls;
-use crate::transport::{Connection, Socket, socket};
-use crate::wire::Framing;
+use crate::transport::{Connection, PortKind, Socket, socket};
 
 /// Stack of a connection's thread, in bytes. Memory is only used as far as it is touched.
 const STACK_SIZE: usize = 256 << 10;
@@ -36,45 +35,23 @@ const LEFT_DESCRIPTORS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
-    port: Port,
-}
-
-/// What is spoken on a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Port {
-    /// Whether its connections are encrypted.
-    pub(crate) is_tls: bool,
-    /// How its clients frame; `None` leaves the choice to each client's first byte.
-    pub(crate) framing: Option<Framing>,
-}
-
-impl Port {
-    /// The bare protocol.
-    pub(crate) const PLAIN: Port = Port {
-        is_tls: false,
-        framing: None,
-    };
-
-    /// The protocol inside TLS.
-    pub(crate) const TLS: Port = Port {
-        is_tls: true,
-        framing: None,
-    };
+    kind: PortKind,
 }
 
 impl Listener {
     /// Opens the listeners of one port: one for each address of the settings, or one for all addresses.
-    pub(crate) fn open_all(config: &Config, port: Port) -> Result<Vec<Listener>, StartError> {
-        let (number, flag) = match port.is_tls {
-            false => (config.port, "--port"),
-            true => (config.tls_port, "--tls-port"),
+    pub(crate) fn open_all(config: &Config, kind: PortKind) -> Result<Vec<Listener>, StartError> {
+        let (number, flag) = match kind {
+            PortKind::Plain => (config.port, "--port"),
+            PortKind::Tls => (config.tls_port, "--tls-port"),
+            PortKind::Web => (config.web_port, "--web-port"),
         };
         // Two listeners can't share a port, so where IPv4 has its own the other leaves it alone.
         let takes_both = !config.bind.iter().any(IpAddr::is_ipv4);
         let open = |address| {
             let address = SocketAddr::new(address, number);
             match socket::listen(address, takes_both) {
-                Ok(socket) => Ok(Listener { socket, port }),
+                Ok(socket) => Ok(Listener { socket, kind }),
                 Err(error) => Err(StartError::Listen(address, flag, error)),
             }
         };
@@ -105,17 +82,18 @@ impl Listener {
         config.bind.iter().map(open_or_tell_which).collect()
     }
 
-    /// Where it listens, if it speaks TLS or doesn't, as asked.
-    pub(crate) fn address(&self, is_tls: bool) -> Option<SocketAddr> {
-        let is_asked_for = self.port.is_tls == is_tls;
+    /// Where it listens, if it is of this kind.
+    pub(crate) fn address(&self, kind: PortKind) -> Option<SocketAddr> {
+        let is_asked_for = self.kind == kind;
         self.socket.local_addr().ok().filter(|_| is_asked_for)
     }
 
     /// Names the listener's thread.
     pub(crate) fn thread_name(&self) -> &'static str {
-        match self.port.is_tls {
-            false => "listen-plain",
-            true => "listen-tls",
+        match self.kind {
+            PortKind::Plain => "listen-plain",
+            PortKind::Tls => "listen-tls",
+            PortKind::Web => "listen-web",
         }
     }
 
@@ -129,7 +107,7 @@ impl Listener {
             }
             let admitted = accepted.and_then(|(socket, peer)| {
                 let has_descriptors = self.has_descriptors();
-                admit(socket, peer, self.port, shared, has_descriptors)
+                admit(socket, peer, self.kind, shared, has_descriptors)
             });
             match admitted {
                 Ok(()) => pause = FIRST_PAUSE,
@@ -171,7 +149,7 @@ fn has_client_gone(error: &io::Error) -> bool {
 fn admit(
     socket: TcpStream,
     peer: SocketAddr,
-    port: Port,
+    kind: PortKind,
     shared: &Arc<Shared>,
     has_descriptors: bool,
 ) -> io::Result<()> {
@@ -203,13 +181,14 @@ fn admit(
         }
     };
     let tls = match &shared.tls {
-        Some(context) if port.is_tls => Some(Tls::new(context)?),
+        Some(context) if kind == PortKind::Tls => Some(Tls::new(context)?),
         _ => None,
     };
     let connection = Arc::new(Connection::new(
         shared.connections.next_number(),
         socket,
         peer,
+        kind,
         tls,
         shared.config.max_backlog,
         shared.retry_queue.clone(),
@@ -238,9 +217,7 @@ fn admit(
             let started = thread::Builder::new()
                 .name(format!("conn-{}", connection.number()))
                 .stack_size(STACK_SIZE)
-                .spawn(move || {
-                    serve::run(&own_shared, own_connection, port.framing, rejection, permit)
-                });
+                .spawn(move || serve::run(&own_shared, own_connection, rejection, permit));
             if let Err(error) = started {
                 // No pause, unlike after a failed accept: this client is off the queue, and the next one shall not wait to be refused.
                 let rejection = rejection.unwrap_or(Rejection::NoThread);

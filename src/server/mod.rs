@@ -30,6 +30,7 @@ pub mod signals;
 pub mod stats;
 mod token_bucket;
 mod watch;
+mod web;
 
 #[cfg(all(test, feature = "model"))]
 #[path = "../../tests/model/mod.rs"]
@@ -38,7 +39,7 @@ mod model;
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
 
-use self::listener::{Listener, Port};
+use self::listener::Listener;
 use self::shared::Shared;
 use crate::chat::fan_out::FanOutThread;
 use crate::chat::moderation::ModeratorAction;
@@ -46,7 +47,7 @@ use crate::chat::{Event, Transcript, heartbeat};
 use crate::storage::{Accounts, Bans, DataDir, certificate, clock, permissions};
 use crate::sync::channel::{Receiver, bounded};
 use crate::sync::{AbortOnPanic, Arc, Weak};
-use crate::transport::Connection;
+use crate::transport::{Connection, PortKind};
 
 pub use addresses::{OwnAddress, Reach, own_addresses};
 pub use attendance::Attendee;
@@ -110,15 +111,18 @@ impl Server {
             .map(|identity| (identity.context, identity.fingerprint))
             .unzip();
 
-        let mut listeners = Listener::open_all(&config, Port::PLAIN)?;
+        let mut listeners = Listener::open_all(&config, PortKind::Plain)?;
         if tls.is_some() {
-            listeners.extend(Listener::open_all(&config, Port::TLS)?);
+            listeners.extend(Listener::open_all(&config, PortKind::Tls)?);
         }
-        let addresses = |is_tls| -> Vec<SocketAddr> {
-            let addresses = listeners.iter().filter_map(|one| one.address(is_tls));
+        if !config.no_web {
+            listeners.extend(Listener::open_all(&config, PortKind::Web)?);
+        }
+        let addresses = |kind| -> Vec<SocketAddr> {
+            let addresses = listeners.iter().filter_map(|one| one.address(kind));
             addresses.collect()
         };
-        let (plain, encrypted) = (addresses(false), addresses(true));
+        let [web, plain, encrypted] = PortKind::ALL.map(addresses);
 
         let (shared, fan_out_thread, retry_queue) =
             Shared::new(config, Arc::new(accounts), Arc::new(bans), tls);
@@ -138,7 +142,9 @@ impl Server {
         let handle = Handle {
             plain,
             tls: encrypted,
+            web,
             fingerprint,
+            shows_codes: !shared.config.no_qr,
             data_dir: data_dir.path().to_owned(),
             stop: stop_sender,
             moderator: Moderator::new(Arc::downgrade(&shared)),
@@ -184,14 +190,18 @@ impl Server {
             data_dir,
         } = self;
         log::info!(
-            "chatd {} started: plain on {:?}, TLS on {:?}, {} registered names in {}",
+            "chatd {} started: plain on {:?}, TLS on {:?}, browsers on {:?}, {} registered names in {}",
             env!("CARGO_PKG_VERSION"),
             handle.plain,
             handle.tls,
+            handle.web,
             shared.accounts.len(),
             data_dir.path().display()
         );
-        let addresses: Vec<SocketAddr> = handle.plain.iter().chain(&handle.tls).copied().collect();
+        let addresses: Vec<SocketAddr> = {
+            let all = [&handle.plain, &handle.tls, &handle.web];
+            all.into_iter().flatten().copied().collect()
+        };
         // Dropped at the end of this function, which ends the heartbeat.
         let (_ticking, stopped) = bounded(0);
         let started = start_threads(
@@ -276,6 +286,7 @@ mod tests {
             bind: vec![[127, 0, 0, 1].into()],
             port: 0,
             tls_port: 0,
+            web_port: 0,
             data_dir: folder.path().join("data"),
             ..Config::default()
         })

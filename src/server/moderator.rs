@@ -24,7 +24,7 @@ use crate::sync::{Arc, Weak};
 use crate::texts::lists::listed;
 use crate::texts::{mistakes, moderation as texts, reasons, refusals};
 use crate::transport::watch::Watched;
-use crate::transport::{CloseCause, CloseReason, Origin};
+use crate::transport::{CloseCause, CloseReason, Origin, PortKind};
 use crate::wire::{NameError, NameKey, ServerMessage, check_name};
 
 /// How long the disk may take for the last of a transcript.
@@ -418,8 +418,8 @@ pub struct User {
     pub is_muted: bool,
     /// Where the user's connection comes from.
     pub address: SocketAddr,
-    /// Whether it is encrypted.
-    pub is_tls: bool,
+    /// What is spoken on the port that it came to.
+    pub kind: PortKind,
     /// When the user logged in.
     pub since: SystemTime,
     /// How many messages, to the room and private ones, the user has sent.
@@ -531,7 +531,7 @@ fn user(session: &Session) -> User {
         is_guest: session.is_guest(),
         is_muted: session.is_muted(),
         address: connection.peer(),
-        is_tls: connection.is_tls(),
+        kind: connection.kind(),
         since: session.since(),
         messages: connection.messages(),
     }

@@ -369,6 +369,7 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::PortKind;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -463,7 +464,7 @@ mod tests {
         let connection = ConnectionLabel {
             number: 1,
             peer: ([192, 0, 2, 7], 1).into(),
-            is_tls: false,
+            kind: PortKind::Plain,
         };
         let peer = connection.peer;
         let left = |reason: CloseReason| RepeatableLine::Left {

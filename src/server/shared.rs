@@ -12,6 +12,7 @@ use super::refusals::Refusals;
 use super::repeated_lines::RepeatedLines;
 use super::stats::Stats;
 use super::watch::Watch;
+use super::web::WebRules;
 use crate::chat::fan_out::{FanOutThread, event_queue};
 use crate::chat::{EventQueue, Room, SessionMap, TranscriptEnd};
 use crate::storage::{Accounts, Bans};
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     /// The end of the transcript that is written, if any is. A leaf lock, for the moderator and the stopping server.
     pub(super) transcript: Mutex<Option<TranscriptEnd>>,
     pub(super) refusals: Refusals,
+    pub(super) web_rules: WebRules,
     /// Written by the report thread too.
     pub(super) repeated_lines: Arc<RepeatedLines>,
     /// Set once, when the server stops: from then on no command of a client is carried out.
@@ -80,6 +82,11 @@ impl Shared {
             watch: Watch::default(),
             transcript: Mutex::new(None),
             refusals: Refusals::default(),
+            web_rules: WebRules::new(
+                &gethostname::gethostname().to_string_lossy(),
+                &config.web_host,
+                &config.web_origin,
+            ),
             repeated_lines: Arc::new(RepeatedLines::new()),
             is_stopping: AtomicBool::new(false),
             config,

@@ -108,6 +108,7 @@ fn in_words(reason: CloseReason) -> &'static str {
         CloseReason::SlowConsumer => texts::slow_consumer(),
         CloseReason::BadInput => texts::bad_input(),
         CloseReason::OtherProtocol => texts::other_protocol(),
+        CloseReason::HttpAnswered => texts::http_answered(),
         CloseReason::HandshakeFailed => texts::handshake_failed(),
         CloseReason::LoginTimeout => texts::login_timeout(),
         CloseReason::WrongPasswords => texts::wrong_passwords(),

@@ -3,6 +3,16 @@
 use std::path::Display;
 
 use super::texts;
+use crate::transport::PortKind;
+
+/// What a port of this kind is called.
+pub(crate) fn kind(kind: PortKind) -> &'static str {
+    match kind {
+        PortKind::Plain => plain(),
+        PortKind::Tls => "TLS",
+        PortKind::Web => browser(),
+    }
+}
 
 texts! {
     running(version: &str) {
@@ -13,6 +23,16 @@ texts! {
     plain {
         en: "plain",
         zh: "明文",
+    }
+    /// The kind of a port for browsers.
+    browser {
+        en: "browser",
+        zh: "浏览器",
+    }
+    /// In front of a URL.
+    in_a_browser {
+        en: "in a browser:",
+        zh: "用浏览器打开：",
     }
     port(number: u16) {
         en: "port {number}",

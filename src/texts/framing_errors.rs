@@ -283,4 +283,51 @@ texts! {
         en: "{part}; the object in them ends after {place}",
         zh: "{part}；其中的对象到第 {place} 个就结束了",
     }
+
+    // WebSocket.
+
+    websocket(why: &str) {
+        en: "this is no frame of WebSocket as a client may send it: {why}",
+        zh: "客户端不能发送这样的 WebSocket 帧：{why}",
+    }
+    binary {
+        en: "a binary message came; a message is text, one JSON object",
+        zh: "收到的是二进制消息；消息应当是文本，即一个 JSON 对象",
+    }
+    object_does_not_end {
+        en: "the object does not end",
+        zh: "对象没有结束",
+    }
+    websocket_incomplete {
+        en: "a frame of WebSocket, or the last fragment of a message, has not come in full",
+        zh: "一个 WebSocket 帧，或一条消息的最后一个分片，还没有到齐",
+    }
+    websocket_extension {
+        en: "a reserved bit is set, and no extension was agreed on",
+        zh: "设置了保留位，而双方并没有商定任何扩展",
+    }
+    websocket_no_start {
+        en: "a continuation came, and no message had begun",
+        zh: "收到了后续分片，但没有消息已经开始",
+    }
+    websocket_no_continuation {
+        en: "a message began before the last one had ended",
+        zh: "上一条消息还没有结束，又开始了一条",
+    }
+    websocket_long_control {
+        en: "a control frame is whole, and has 125 bytes at most",
+        zh: "控制帧不能分片，最多 125 字节",
+    }
+    websocket_opcode {
+        en: "there is no such kind of frame",
+        zh: "没有这种帧",
+    }
+    websocket_no_mask {
+        en: "a client masks its frames",
+        zh: "客户端发送的帧必须加掩码",
+    }
+    websocket_close_code {
+        en: "there is no such status code for an end",
+        zh: "没有这样的关闭状态码",
+    }
 }

@@ -27,6 +27,7 @@ pub(crate) mod syntax_errors;
 pub(crate) mod tables;
 pub(crate) mod times;
 pub(crate) mod verbs;
+pub(crate) mod web;
 
 use std::str::FromStr;
 

@@ -41,6 +41,14 @@ texts! {
         en: "--port and --tls-port must differ",
         zh: "--port 和 --tls-port 不能相同",
     }
+    same_web_port {
+        en: "--port and --web-port must differ",
+        zh: "--port 和 --web-port 不能相同",
+    }
+    same_tls_and_web_port {
+        en: "--tls-port and --web-port must differ",
+        zh: "--tls-port 和 --web-port 不能相同",
+    }
     /// Added to one of these sentences, if it is about settings that come from variables.
     from_environment(sentence: &str, variables: &str) {
         en: "{sentence}; the environment sets {variables}",

@@ -79,6 +79,10 @@ texts! {
         en: "another protocol",
         zh: "用了别的协议",
     }
+    http_answered {
+        en: "HTTP answered",
+        zh: "已答复 HTTP 请求",
+    }
     handshake_failed {
         en: "no TLS handshake",
         zh: "TLS 握手失败",

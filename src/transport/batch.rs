@@ -25,6 +25,13 @@ impl From<Lines> for Batch {
 }
 
 impl Batch {
+    /// Bytes that are framed already, for receivers of this framing alone.
+    pub fn of_encoded(framing: Framing, bytes: Vec<u8>) -> Batch {
+        let batch = Batch::default();
+        let _ = batch.encoded[framing as usize].set(bytes.into());
+        batch
+    }
+
     /// The size of the messages, in bytes of lines.
     pub fn len(&self) -> usize {
         self.lines.len()

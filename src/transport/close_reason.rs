@@ -23,6 +23,8 @@ pub enum CloseReason {
     BadInput,
     /// The client speaks another protocol.
     OtherProtocol,
+    /// An HTTP request was answered, and that was all.
+    HttpAnswered,
     /// The TLS handshake failed or took too long.
     HandshakeFailed,
     /// The client did not log in in time.
@@ -45,7 +47,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them with the words of the log, each at the index `reason as usize`.
-    pub const ALL: [(CloseReason, &str); 16] = [
+    pub const ALL: [(CloseReason, &str); 17] = [
         (CloseReason::LoggedOut, "logged out"),
         (CloseReason::ClosedByClient, "closed by the client"),
         (CloseReason::ConnectionLost, "connection lost"),
@@ -53,6 +55,7 @@ impl CloseReason {
         (CloseReason::SlowConsumer, "too slow a reader"),
         (CloseReason::BadInput, "bad input"),
         (CloseReason::OtherProtocol, "another protocol"),
+        (CloseReason::HttpAnswered, "HTTP answered"),
         (CloseReason::HandshakeFailed, "no TLS handshake"),
         (CloseReason::LoginTimeout, "no login in time"),
         (CloseReason::WrongPasswords, "too many wrong passwords"),
@@ -80,6 +83,29 @@ impl CloseReason {
     /// Whether the teacher has thrown the user out. Nothing that it says counts from then on.
     pub fn is_expulsion(self) -> bool {
         matches!(self, CloseReason::Kicked | CloseReason::Banned)
+    }
+
+    /// The status code that a browser is told (RFC 6455, section 7.4.1), if the cause has no other.
+    pub fn close_code(self) -> u16 {
+        match self {
+            CloseReason::LoggedOut | CloseReason::ClosedByClient | CloseReason::HttpAnswered => {
+                1000
+            }
+            CloseReason::ServerStopping => 1001,
+            CloseReason::LoginTimeout
+            | CloseReason::WrongPasswords
+            | CloseReason::Rejected
+            | CloseReason::MadeRoom
+            | CloseReason::Kicked
+            | CloseReason::Banned
+            | CloseReason::SlowConsumer => 1008,
+            CloseReason::BadInput
+            | CloseReason::OtherProtocol
+            | CloseReason::ConnectionLost
+            | CloseReason::Unresponsive
+            | CloseReason::HandshakeFailed => 1002,
+            CloseReason::InternalError => 1011,
+        }
     }
 
     /// How long a drain waits for the receipts owed to the client before they say 0.

@@ -37,13 +37,31 @@ pub struct CloseCause {
     pub reason: CloseReason,
     /// More about it, for the log; may be empty. A client that is drained is told these words in a 10, its last line.
     pub words: Cow<'static, str>,
+    /// The status code that a browser is told, if it is not that of the reason; within, `None` is that there is none.
+    code: Option<Option<u16>>,
 }
 
 impl CloseCause {
     /// A cause with words.
     pub fn new(reason: CloseReason, words: impl Into<Cow<'static, str>>) -> CloseCause {
-        let words = words.into();
-        CloseCause { reason, words }
+        CloseCause {
+            reason,
+            words: words.into(),
+            code: None,
+        }
+    }
+
+    /// The same, with another status code for browsers, or without one.
+    pub fn with_close_code(self, code: Option<u16>) -> CloseCause {
+        CloseCause {
+            code: Some(code),
+            ..self
+        }
+    }
+
+    /// The status code that a browser is told (RFC 6455, section 7.4.1), if any.
+    pub fn close_code(&self) -> Option<u16> {
+        self.code.unwrap_or(Some(self.reason.close_code()))
     }
 }
 

@@ -9,6 +9,7 @@ use super::close_reason::CloseReason;
 use super::close_state::{CloseCause, Phase};
 use super::origin::Origin;
 use super::outbox::Outbox;
+use super::port_kind::PortKind;
 use super::receipt::{DeliveryResult, Receipt, ReceiptOwner, resolve_all};
 use super::socket::Socket;
 use super::tls::Tls;
@@ -28,7 +29,7 @@ pub struct Connection {
     /// Counts connections since the start; names the thread and tells connections apart in the log.
     number: u64,
     peer: SocketAddr,
-    is_tls: bool,
+    kind: PortKind,
     pub(super) socket: Socket,
     /// Everything outgoing. A leaf lock: a thread that holds it takes no other lock and does not block.
     outbox: Mutex<Outbox>,
@@ -47,12 +48,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection over an accepted socket that was [prepared](Socket::prepare). `tls` encrypts it, if there is any.
+    /// A connection over an accepted socket that was [prepared](Socket::prepare), of a port of this kind. `tls` encrypts it, if
+    /// there is any. On the port for browsers nothing is said before the client [speaks WebSocket](Self::open_web_socket).
     /// `max_backlog` is in bytes. `retry_queue` leads to the retry thread.
     pub fn new(
         number: u64,
         socket: Socket,
         peer: SocketAddr,
+        kind: PortKind,
         tls: Option<Tls>,
         max_backlog: usize,
         retry_queue: Sender<Weak<Connection>>,
@@ -60,9 +63,9 @@ impl Connection {
         Connection {
             number,
             peer,
-            is_tls: tls.is_some(),
+            kind,
             socket,
-            outbox: Mutex::new(Outbox::new(tls, max_backlog)),
+            outbox: Mutex::new(Outbox::new(tls, kind != PortKind::Web, max_backlog)),
             phase_changed: Condvar::new(),
             received: AtomicU64::new(0),
             messages: AtomicU64::new(0),
@@ -87,7 +90,7 @@ impl Connection {
         ConnectionLabel {
             number: self.number,
             peer: self.peer,
-            is_tls: self.is_tls,
+            kind: self.kind,
         }
     }
 
@@ -98,7 +101,12 @@ impl Connection {
 
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
-        self.is_tls
+        self.kind == PortKind::Tls
+    }
+
+    /// What is spoken on its port.
+    pub fn kind(&self) -> PortKind {
+        self.kind
     }
 
     /// Why the connection ends, if it does. Its client's commands are not carried out any more then.
@@ -158,7 +166,7 @@ impl Connection {
     }
 
     /// Shows what came, if the connection is watched. Only the connection's own thread calls this.
-    pub(super) fn show_received(&self, bytes: &[u8]) {
+    pub fn show_received(&self, bytes: &[u8]) {
         if self.is_watched.load(Ordering::Relaxed)
             && let Some(watcher) = &mut self.outbox.lock().watcher
         {
@@ -169,6 +177,26 @@ impl Connection {
     /// Frames all further output in the client's own way.
     pub fn set_framing(&self, framing: Framing) {
         self.outbox.lock().set_framing(framing);
+    }
+
+    /// Sends the answer that opens WebSocket (RFC 6455, section 4.2.2). What follows is framed so.
+    pub fn open_web_socket(self: &Arc<Self>, answer: Vec<u8>) {
+        self.with_outbox(|outbox, socket| outbox.open_web_socket(socket, answer));
+    }
+
+    /// Sends the only answer to an HTTP request. It may be long, and doesn't count against the backlog.
+    pub fn answer_http(self: &Arc<Self>, answer: Vec<u8>) {
+        self.with_outbox(|outbox, socket| {
+            outbox.raise_limit(answer.len());
+            outbox.push_encoded(socket, Framing::Stream, answer);
+        });
+    }
+
+    /// Sends a whole frame of WebSocket.
+    pub fn send_web_frame(self: &Arc<Self>, frame: Vec<u8>) {
+        self.with_outbox(|outbox, socket| {
+            outbox.push_encoded(socket, Framing::WebSocket, frame);
+        });
     }
 
     /// Sends one message.
@@ -270,7 +298,7 @@ impl Connection {
     /// Rejects a client that has no thread, as far as that goes without waiting. Its words are framed as its own first
     /// byte demands, if that has come. With TLS nothing can be said before the handshake.
     pub fn reject(self: &Arc<Self>, cause: CloseCause) {
-        if !self.is_tls {
+        if self.kind == PortKind::Plain {
             let mut first = [0; 1024];
             let count = self.socket.read_available(&mut first);
             if let Ok(Some((framing, _))) = framing::detect(&first[..count]) {
@@ -467,14 +495,14 @@ pub struct ConnectionLabel {
     pub number: u64,
     /// The client's address.
     pub peer: SocketAddr,
-    /// Whether the connection is encrypted.
-    pub is_tls: bool,
+    /// What is spoken on its port.
+    pub kind: PortKind,
 }
 
 impl fmt::Display for ConnectionLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let transport = if self.is_tls { "TLS" } else { "plain" };
-        write!(f, "{}, {transport}, connection {}", self.peer, self.number)
+        let ConnectionLabel { number, peer, kind } = self;
+        write!(f, "{peer}, {kind}, connection {number}")
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::connection::Connection;
+use super::port_kind::PortKind;
 use super::tls::{self, Progress};
 use crate::sync::{Arc, Instant};
 
@@ -87,7 +88,10 @@ impl ConnectionReader {
         if !self.connection.is_tls() {
             let count = self.connection.socket.receive(buffer, self.deadline)?;
             self.connection.count_received(count);
-            self.connection.show_received(&buffer[..count]);
+            // Browsers mask what they send; it is shown when that is off.
+            if self.connection.kind() == PortKind::Plain {
+                self.connection.show_received(&buffer[..count]);
+            }
             return Ok(Some(count));
         }
         // What came with earlier ciphertext is there without waiting.

@@ -17,6 +17,7 @@ use super::tls::Tls;
 use super::watch::{Direction, Watcher};
 use crate::sync::Instant;
 use crate::texts::reasons;
+use crate::wire::framing::websocket;
 use crate::wire::{Framing, Lines, NameKey, ServerMessage};
 
 /// Slices that one vectored send takes at most.
@@ -54,6 +55,8 @@ pub struct Outbox {
     /// The receipts that this connection is itself owed.
     pending: PendingReceipts,
     framing: Framing,
+    /// Whether the client understands a last line.
+    can_speak: bool,
     /// The largest backlog, in bytes.
     limit: usize,
     close_state: CloseState,
@@ -81,8 +84,9 @@ enum SendMode {
 }
 
 impl Outbox {
-    /// An empty outbox whose backlog may be `limit` bytes.
-    pub fn new(tls: Option<Tls>, limit: usize) -> Outbox {
+    /// An empty outbox whose backlog may be `limit` bytes. Whether its client `can_speak` the protocol from the beginning is told
+    /// too: a browser must [open WebSocket](Self::open_web_socket) first.
+    pub fn new(tls: Option<Tls>, can_speak: bool, limit: usize) -> Outbox {
         Outbox {
             queue: SendQueue::default(),
             tls: tls.map(Box::new),
@@ -90,6 +94,7 @@ impl Outbox {
             decided: Vec::new(),
             pending: PendingReceipts::default(),
             framing: Framing::Stream,
+            can_speak,
             limit,
             close_state: CloseState::new(),
             sent: 0,
@@ -175,6 +180,19 @@ impl Outbox {
         self.push_as(SendMode::Normal, sink, batch, from, receipt);
     }
 
+    /// Sends the answer that opens WebSocket, and frames all that follows so.
+    pub(super) fn open_web_socket(&mut self, sink: &impl Sink, answer: Vec<u8>) {
+        self.push_encoded(sink, self.framing, answer);
+        self.framing = Framing::WebSocket;
+        self.can_speak = true;
+    }
+
+    /// Sends bytes that are framed already, in the framing that is used now.
+    pub(super) fn push_encoded(&mut self, sink: &impl Sink, framing: Framing, bytes: Vec<u8>) {
+        let batch = Batch::of_encoded(framing, bytes);
+        self.push_as(SendMode::Normal, sink, &batch, 0, None);
+    }
+
     /// Like [`push`](Self::push), for a message that must leave in a write of its own.
     pub fn push_alone(&mut self, sink: &impl Sink, line: Lines) {
         self.push_as(SendMode::Alone, sink, &line.into(), 0, None);
@@ -196,7 +214,12 @@ impl Outbox {
         let share = batch.share(self.framing, from);
         let bytes = share.bytes();
         if let Some(watcher) = &mut self.watcher {
-            watcher.show(Direction::ToClient, bytes);
+            // Of a browser's message only the text is of use, not what frames it.
+            let shown = match self.framing {
+                Framing::WebSocket if !batch.is_empty() => &batch.lines()[from..],
+                _ => bytes,
+            };
+            watcher.show(Direction::ToClient, shown);
         }
         let (was_behind, had_corked) = (self.is_behind(), self.has_corked());
         let mut sent = 0;
@@ -424,11 +447,20 @@ impl Outbox {
     fn finish(&mut self, sink: &impl Sink) {
         self.decide_all(sink, Err(reasons::not_delivered_in_time()));
         // Before the end of the handshake nothing can be said through TLS.
-        let can_speak = self.tls.as_ref().is_none_or(|tls| tls.is_established());
-        let words = self.close_state.cause().map(|cause| cause.words.clone());
-        if let Some(words) = words.filter(|words| can_speak && !words.is_empty()) {
-            let line = ServerMessage::notice(words).to_line();
-            self.push(sink, &line.into(), 0, None);
+        let is_ready = self.tls.as_ref().is_none_or(|tls| tls.is_established());
+        let cause = self.close_state.cause().cloned();
+        if let Some(cause) = cause.filter(|_| is_ready && self.can_speak) {
+            let mut last = Vec::new();
+            if !cause.words.is_empty() {
+                let line = ServerMessage::notice(cause.words.clone()).to_line();
+                last.extend_from_slice(&self.framing.encode(&line));
+            }
+            if self.framing == Framing::WebSocket {
+                last.extend_from_slice(&websocket::close_frame(cause.close_code()));
+            }
+            if !last.is_empty() {
+                self.push_encoded(sink, self.framing, last);
+            }
         }
         self.close_state.finish();
         self.uncork(sink);

@@ -53,6 +53,7 @@ impl TestServer {
             bind: vec![[127, 0, 0, 1].into()],
             port: 0,
             tls_port: 0,
+            web_port: 0,
             data_dir: folder.path().join("data"),
             ..Config::default()
         };

@@ -24,7 +24,7 @@ use super::shared::Shared;
 use super::{Config, retry_thread, serve, shutdown};
 use crate::storage::{Accounts, Bans};
 use crate::sync::{Arc, Instant};
-use crate::transport::{Connection, Socket};
+use crate::transport::{Connection, PortKind, Socket};
 
 /// What a socket holds that its reader has not taken, in bytes; the kernel makes it 4.5 KiB at least.
 const ROOM: usize = 2 << 10;
@@ -73,6 +73,7 @@ impl World {
             // To the server it is a descriptor like any other.
             Socket::new(TcpStream::from(OwnedFd::from(ours))).unwrap(),
             (Ipv4Addr::LOCALHOST, 1).into(),
+            PortKind::Plain,
             None,
             shared.config.max_backlog,
             shared.retry_queue.clone(),
@@ -81,9 +82,7 @@ impl World {
         if shared.connections.add(&connection) {
             shared.connections.await_login(&connection);
             let shared = Arc::clone(shared);
-            shuttle::thread::spawn(move || {
-                serve::run(&shared, connection, None, None, Some(permit))
-            });
+            shuttle::thread::spawn(move || serve::run(&shared, connection, None, Some(permit)));
         }
         Peer::new(theirs)
     }

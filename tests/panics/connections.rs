@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::transport::{Batch, CloseReason, Connection, Socket};
+use chatd::transport::{Batch, CloseReason, Connection, PortKind, Socket};
 use chatd::wire::{NameKey, ServerMessage};
 use serde_json::{Value, json};
 
@@ -104,6 +104,7 @@ fn a_panic_while_the_outbox_is_locked_ends_the_connection_it_belongs_to() {
         1,
         Socket::new(socket).unwrap(),
         address,
+        PortKind::Plain,
         None,
         1 << 20,
         retry_queue,

@@ -72,6 +72,7 @@ fn a_process_whose_listener_panics() {
         bind: vec![[127, 0, 0, 1].into()],
         port: 0,
         tls_port: 0,
+        web_port: 0,
         max_connections: 1,
         data_dir: folder.path().join("data"),
         ..Config::default()

@@ -40,7 +40,7 @@ fn a_port_that_is_in_use_is_named_with_its_flag() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    for flag in ["--port", "--tls-port"] {
+    for flag in ["--port", "--tls-port", "--web-port"] {
         expect_line(folder.path(), &[flag, &port], &[flag, &port]);
     }
     // With all addresses it must not go unnoticed that one of them is in use.
@@ -251,6 +251,8 @@ fn settings_that_contradict_each_other_are_named() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, named) in [
         (["--port=4499", "--tls-port=4499"], "--tls-port"),
+        (["--port=4499", "--web-port=4499"], "--web-port"),
+        (["--tls-port=4499", "--web-port=4499"], "--web-port"),
         (
             ["--max-frame=512KiB", "--max-backlog=1MiB"],
             "--max-backlog",

@@ -311,6 +311,7 @@ fn settle(mut command: Command, folder: &Path) -> Command {
         .env("CHATD_BIND", "127.0.0.1")
         .env("CHATD_PORT", "0")
         .env("CHATD_TLS_PORT", "0")
+        .env("CHATD_WEB_PORT", "0")
         .env("CHATD_LANG", "en")
         // On a slow machine a heartbeat would come between what a test waits for.
         .env("CHATD_HEARTBEAT", "10m")

@@ -8,11 +8,16 @@ use serde_json::json;
 use crate::process::{CHATD, Chatd, Process, chatd, isolate, refused};
 
 /// Each flag with its default, and a word that tells what is counted or measured.
-const FLAGS: [(&str, &str, &str); 26] = [
+const FLAGS: [(&str, &str, &str); 31] = [
     ("bind", "all addresses", "Address"),
     ("port", "4004", "Port"),
     ("tls-port", "4399", "Port"),
     ("no-tls", "", ""),
+    ("web-port", "4080", "Port"),
+    ("no-web", "", ""),
+    ("no-qr", "", ""),
+    ("web-host", "", "Name"),
+    ("web-origin", "", "Origin"),
     ("tls-cert", "in the data folder", "PEM"),
     ("tls-key", "in the data folder", "PEM"),
     ("data-dir", "chatd-data", "Folder"),
@@ -91,7 +96,11 @@ fn a_variable_sets_what_its_flag_sets_and_the_flag_wins() {
     // A port that is taken shows which one was chosen.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    for (variable, flag) in [("CHATD_PORT", "--port"), ("CHATD_TLS_PORT", "--tls-port")] {
+    for (variable, flag) in [
+        ("CHATD_PORT", "--port"),
+        ("CHATD_TLS_PORT", "--tls-port"),
+        ("CHATD_WEB_PORT", "--web-port"),
+    ] {
         let mut command = chatd(folder.path());
         command.env(variable, &port);
         let complaint = refused(command);
@@ -130,7 +139,12 @@ fn a_variable_sets_what_its_flag_sets_and_the_flag_wins() {
 fn an_empty_variable_is_as_good_as_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = chatd(folder.path());
-    command.args(["--bind=127.0.0.1", "--port=0", "--tls-port=0"]);
+    command.args([
+        "--bind=127.0.0.1",
+        "--port=0",
+        "--tls-port=0",
+        "--web-port=0",
+    ]);
     for (flag, ..) in FLAGS {
         command.env(
             format!("CHATD_{}", flag.to_uppercase().replace('-', "_")),

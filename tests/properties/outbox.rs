@@ -55,7 +55,11 @@ proptest! {
 
     #[test]
     fn the_bytes_taken_are_the_lines_pushed(
-        framing in prop_oneof![Just(Framing::Stream), Just(Framing::Prefixed)],
+        framing in prop_oneof![
+            Just(Framing::Stream),
+            Just(Framing::Prefixed),
+            Just(Framing::WebSocket)
+        ],
         limit in 0..20_000_usize,
         events in vec(event(), 0..50),
         steps in vec(step(), 0..50),

@@ -135,7 +135,7 @@ enum Event {
 /// Sends lines to a peer over a sink that follows `steps`, and checks after each event what has come out.
 fn check(events: &[Event], steps: &[Step]) {
     let (mut peer, tls) = Peer::shake_hands();
-    let mut outbox = Outbox::new(Some(tls), usize::MAX / 2);
+    let mut outbox = Outbox::new(Some(tls), true, usize::MAX / 2);
     let sink = Script::default();
     sink.steps.borrow_mut().extend(steps);
     let mut unused = receipts(events.iter().map(|_| 0));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chatd::server::{Moderator, Refusal};
 use chatd::storage::bans::Banned;
-use chatd::transport::CloseReason;
+use chatd::transport::{CloseReason, PortKind};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -687,16 +687,15 @@ fn who_is_online_is_told_with_all_that_is_known() {
     let users = moderator.room().unwrap().users;
     let told: Vec<_> = users
         .iter()
-        .map(|user| {
-            (
-                user.name.as_str(),
-                user.is_guest,
-                user.is_tls,
-                user.messages,
-            )
-        })
+        .map(|user| (user.name.as_str(), user.is_guest, user.kind, user.messages))
         .collect();
-    assert_eq!(told, [("anna", false, false, 0), ("Zoe1", true, true, 5)]);
+    assert_eq!(
+        told,
+        [
+            ("anna", false, PortKind::Plain, 0),
+            ("Zoe1", true, PortKind::Tls, 5)
+        ]
+    );
     assert_eq!(users[0].address, anna.socket().local_addr().unwrap());
     for user in &users {
         assert!((before..=SystemTime::now()).contains(&user.since));

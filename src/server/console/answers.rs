@@ -49,6 +49,8 @@ pub(super) struct Answers<'a> {
     pub(super) moderator: &'a Moderator,
     /// Whether somebody types, who can be asked.
     pub(super) is_terminal: bool,
+    /// Whether a QR code can be shown.
+    pub(super) has_room_for_code: bool,
     /// The folder in which files are that are named without one; that of the process if this is empty.
     pub(super) folder: PathBuf,
     /// Of the clock on the teacher's wall.
@@ -164,7 +166,10 @@ impl Answers<'_> {
                 let stats = moderator.stats()?;
                 verbs::numbers_since(&self.clock_of(stats.started), &stats.to_string())
             }
-            ConsoleCommand::Info => banner::info(self.handle, &own_addresses()).unwrap_or_default(),
+            ConsoleCommand::Info => {
+                banner::info(self.handle, &own_addresses(), self.has_room_for_code)
+                    .unwrap_or_default()
+            }
             ConsoleCommand::Help => help(),
             ConsoleCommand::Quit => String::new(),
         }))
@@ -318,10 +323,7 @@ impl Answers<'_> {
                 user.name.clone(),
                 kind_of(user.is_guest).to_owned(),
                 user.address.to_string(),
-                match user.is_tls {
-                    true => "TLS".to_owned(),
-                    false => ports::plain().to_owned(),
-                },
+                ports::kind(user.kind).to_owned(),
                 self.clock_of(user.since),
                 user.messages.to_string(),
             ]

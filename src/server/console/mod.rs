@@ -31,6 +31,7 @@ use self::conversation::Conversation;
 use self::editor::Editor;
 use self::lines::{Lines, Typed};
 use self::watched::lines_of;
+use super::banner;
 use super::handle::Handle;
 use super::inbox::StudentMessage;
 use crate::printable::{Printable, without_controls};
@@ -193,6 +194,9 @@ fn obey_lines(
         handle,
         moderator: handle.moderator(),
         is_terminal: place.is_terminal,
+        has_room_for_code: !place.is_attached
+            && banner::has_room_for_code()
+            && handle.shows_codes(),
         folder: place.folder,
         zone: jiff::tz::TimeZone::system(),
         watched,

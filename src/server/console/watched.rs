@@ -68,7 +68,7 @@ fn text_of(bytes: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::ConnectionLabel;
+    use crate::transport::{ConnectionLabel, PortKind};
 
     #[test]
     fn text_is_shown_as_text_and_the_rest_as_numbers() {
@@ -77,7 +77,7 @@ mod tests {
             connection: ConnectionLabel {
                 number: 1,
                 peer: ([192, 0, 2, 7], 4711).into(),
-                is_tls: false,
+                kind: PortKind::Plain,
             },
             name: None,
             direction: Direction::FromClient,

@@ -11,26 +11,27 @@ use super::permits::Permit;
 use super::rejection::Rejection;
 use super::repeated_lines::RepeatableLine;
 use super::shared::Shared;
+use super::web::{self, Answer};
 use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
 use crate::texts::reasons;
 use crate::transport::connection_reader::ConnectionReader;
-use crate::transport::{CloseCause, CloseReason, Connection, Origin};
-use crate::wire::{FrameError, FrameReader, Framing, Lines};
+use crate::transport::{CloseCause, CloseReason, Connection, Origin, PortKind};
+use crate::wire::framing::{Control, websocket};
+use crate::wire::{FrameError, FrameReader, Lines};
 
 /// How long a client that is rejected may take to show how it frames, before it is told why.
 const REJECTION_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Serves one connection to its end, or rejects it. `framing` is that of its port; `None` leaves it to the client. The
-/// permit is returned at the end.
+/// Serves one connection to its end, or rejects it. The permit is returned at the end.
 pub(crate) fn run(
     shared: &Arc<Shared>,
     connection: Arc<Connection>,
-    framing: Option<Framing>,
     rejection: Option<Rejection>,
     _permit: Option<Permit>,
 ) {
+    let framing = connection.kind().framing();
     let mut frames = framing.map_or_else(FrameReader::detecting, FrameReader::new);
     let mut handler = Handler::new(shared, connection);
     let Err(cause) = match rejection {
@@ -106,7 +107,9 @@ impl<'a> Handler<'a> {
             // To connect counts as a command, or an address could have as many handshakes as it likes.
             self.pause(self.budget.take_connection())?;
         }
-        self.handshake(Instant::now() + config.handshake_timeout)?;
+        let deadline = Instant::now() + config.handshake_timeout;
+        self.handshake(deadline)?;
+        self.open_web_socket(frames, deadline, None)?;
         self.login_deadline = Instant::now() + config.login_timeout;
         loop {
             self.receive(frames)?;
@@ -159,6 +162,65 @@ impl<'a> Handler<'a> {
                 ),
                 _ => CloseCause::new(CloseReason::HandshakeFailed, error.to_string()),
             })
+    }
+
+    /// Brings a browser's connection to where the protocol starts: WebSocket. Who only wants the page gets that, and the
+    /// connection ends. A `refusal` stands in for the page.
+    // Not inlined, for the stacks of idle connections.
+    #[inline(never)]
+    fn open_web_socket(
+        &mut self,
+        frames: &mut FrameReader,
+        deadline: Instant,
+        refusal: Option<&str>,
+    ) -> Result<(), CloseCause> {
+        if self.connection.kind() != PortKind::Web {
+            return Ok(());
+        }
+        self.reader
+            .set_deadline(Some(deadline))
+            .map_err(|error| CloseCause::from(&error))?;
+        let answer = loop {
+            if let Some(head) = frames.take_head() {
+                self.connection.show_received(&head);
+                break web::answer(&head, &self.shared.web_rules, refusal);
+            }
+            match frames.untaken() {
+                // A request line begins with its method (RFC 9112, section 3).
+                [first, ..] if !first.is_ascii_uppercase() => {
+                    return Err(CloseCause::new(
+                        CloseReason::OtherProtocol,
+                        "this is no HTTP, but came to the port for browsers",
+                    ));
+                }
+                untaken if untaken.len() > web::LARGEST_HEAD => {
+                    break web::refuse(web::Status::HeadTooLarge, false, web::head_too_large());
+                }
+                _ => {}
+            }
+            match self.reader.receive(frames.space()) {
+                Ok(Some(0)) => return Err(CloseReason::ClosedByClient.into()),
+                Ok(count) => frames.filled(count.unwrap_or(0)),
+                Err(_) if Instant::now() >= deadline => {
+                    return Err(CloseCause::new(
+                        CloseReason::HandshakeFailed,
+                        "no whole HTTP request came in time",
+                    ));
+                }
+                Err(error) => return Err((&error).into()),
+            }
+        };
+        match answer {
+            Answer::WebSocket(response) => {
+                self.connection.open_web_socket(response);
+                self.has_framing = true;
+                Ok(())
+            }
+            Answer::Final(response, words) => {
+                self.connection.answer_http(response);
+                Err(CloseCause::new(CloseReason::HttpAnswered, words))
+            }
+        }
     }
 
     /// Waits for input, and reads it.
@@ -224,14 +286,42 @@ impl<'a> Handler<'a> {
     /// Acts on every frame that is complete.
     fn act_on_frames(&mut self, frames: &mut FrameReader) -> Result<(), CloseCause> {
         self.adopt_framing(frames)?;
-        while let Some(frame) = frames.next_frame(self.frame_limit()).map_err(bad_frame)? {
-            self.unfinished = Unfinished::Nothing;
-            self.hold_back(self.budget.take_command())?;
-            if !self.shared.is_stopping() {
-                self.act_on(frame)?;
+        loop {
+            while let Some(frame) = frames.next_frame(self.frame_limit()).map_err(bad_frame)? {
+                self.unfinished = Unfinished::Nothing;
+                self.show_unmasked(frame);
+                self.hold_back(self.budget.take_command())?;
+                if !self.shared.is_stopping() {
+                    self.act_on(frame)?;
+                }
+            }
+            match frames.take_control() {
+                Some(control) => self.act_on_control(&control)?,
+                None => return Ok(()),
             }
         }
-        Ok(())
+    }
+
+    /// Shows the teacher who watches a browser's message without its mask.
+    fn show_unmasked(&self, frame: &str) {
+        if self.connection.kind() == PortKind::Web {
+            self.connection.show_received(frame.as_bytes());
+        }
+    }
+
+    /// Acts on a frame of WebSocket that is no message.
+    fn act_on_control(&mut self, control: &Control) -> Result<(), CloseCause> {
+        self.hold_back(self.budget.take_command())?;
+        if let Some(answer) = control.answer() {
+            self.connection.send_web_frame(answer);
+        }
+        match control {
+            // As after a 03: what is owed to the client still goes out, then the same code.
+            Control::Close(code) => {
+                Err(CloseCause::from(CloseReason::LoggedOut).with_close_code(*code))
+            }
+            Control::Ping(_) | Control::Pong => Ok(()),
+        }
     }
 
     /// Answers the client in its own framing, once that is known.
@@ -293,6 +383,10 @@ impl<'a> Handler<'a> {
     ) -> Result<Infallible, CloseCause> {
         let deadline = Instant::now() + REJECTION_PATIENCE;
         self.handshake(deadline)?;
+        self.open_web_socket(frames, deadline, Some(&rejection.to_string()))?;
+        if self.connection.kind() == PortKind::Web {
+            return Err(rejection.cause());
+        }
         let received = self.reader.set_deadline(Some(deadline));
         if let Ok(Some(count)) = received.and_then(|()| self.reader.receive(frames.space())) {
             frames.filled(count);
@@ -354,5 +448,5 @@ fn bad_frame(error: FrameError) -> CloseCause {
         true => CloseReason::OtherProtocol,
         false => CloseReason::BadInput,
     };
-    CloseCause::new(reason, error.to_string())
+    CloseCause::new(reason, error.to_string()).with_close_code(Some(websocket::close_code(error)))
 }

@@ -43,7 +43,11 @@ pub enum FrameError {
     RawControlCharacter(u8),
     /// A string has a `\u` escape that is malformed or is half of a surrogate pair.
     BadEscape,
-    /// A length-prefixed frame holds more, or less, than one object; the text is a guess at the cause.
+    /// A frame that WebSocket does not allow; the text says why.
+    WebSocket(&'static str),
+    /// A binary message by WebSocket.
+    Binary,
+    /// A frame with a length holds more, or less, than one object; the text is a guess at the cause.
     NotOneObject(&'static str),
 }
 
@@ -83,7 +87,9 @@ impl fmt::Display for FrameError {
             FrameError::TlsHello => {
                 "this looks like a TLS handshake; TLS has a port of its own".to_owned()
             }
-            FrameError::Http => "this looks like an HTTP request".to_owned(),
+            FrameError::Http => {
+                "this looks like an HTTP request; browsers have a port of their own".to_owned()
+            }
             FrameError::UnknownStart(guess) => framing_errors::unknown_start(guess),
             FrameError::NotAnObject {
                 found,
@@ -108,6 +114,8 @@ impl fmt::Display for FrameError {
                 framing_errors::control_character_in_string(byte)
             }
             FrameError::BadEscape => framing_errors::bad_escape().to_owned(),
+            FrameError::WebSocket(why) => framing_errors::websocket(why),
+            FrameError::Binary => framing_errors::binary().to_owned(),
             FrameError::NotOneObject(guess) => framing_errors::not_one_object(guess),
         })
     }

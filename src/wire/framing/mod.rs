@@ -17,6 +17,7 @@ mod reader;
 mod stream;
 #[cfg(test)]
 mod testing;
+pub(crate) mod websocket;
 
 use std::borrow::Cow;
 
@@ -24,6 +25,7 @@ pub use detect::{TLS_HANDSHAKE, detect};
 pub use error::FrameError;
 pub use prefixed::FRAME_CEILING;
 pub use reader::FrameReader;
+pub use websocket::Control;
 
 /// How both sides of a connection mark the ends of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,17 +34,20 @@ pub enum Framing {
     Stream,
     /// A length before each object: four bytes, big-endian.
     Prefixed,
+    /// A text message of WebSocket for each object.
+    WebSocket,
 }
 
 impl Framing {
     /// How many framings there are. `framing as usize` is an index below it.
-    pub const COUNT: usize = Framing::Prefixed as usize + 1;
+    pub const COUNT: usize = Framing::WebSocket as usize + 1;
 
     /// Wraps `lines` for this framing. `lines` holds whole messages, each with its newline.
     pub fn encode(self, lines: &[u8]) -> Cow<'_, [u8]> {
         match self {
             Framing::Stream => stream::encode(lines).into(),
             Framing::Prefixed => prefixed::encode(lines).into(),
+            Framing::WebSocket => websocket::encode(lines).into(),
         }
     }
 }

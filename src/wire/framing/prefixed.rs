@@ -35,7 +35,7 @@ impl Decoder for PrefixedDecoder {
         let Some(body) = rest.get(..length) else {
             return Ok(incomplete);
         };
-        let object = find_object(body)?;
+        let object = find_object(body, hint::of_short_body)?;
         Ok(Cut {
             consumed: PREFIX + length,
             text: Some(PREFIX + object.start..PREFIX + object.end),
@@ -55,8 +55,11 @@ fn length_of(prefix: &[u8; PREFIX], limit: usize) -> Result<usize, FrameError> {
     })
 }
 
-/// Where the one object in `body` stands, without the white space around it.
-fn find_object(body: &[u8]) -> Result<Range<usize>, FrameError> {
+/// Where the one object in `body` stands, without the white space around it. `of_short` guesses why one does not end.
+pub(super) fn find_object(
+    body: &[u8],
+    of_short: impl FnOnce(&[u8]) -> &'static str,
+) -> Result<Range<usize>, FrameError> {
     let is_not_blank = |byte: &u8| !is_white_space(*byte);
     let Some(start) = body.iter().position(is_not_blank) else {
         return Err(FrameError::NotOneObject(framing_errors::only_white_space()));
@@ -82,7 +85,7 @@ fn find_object(body: &[u8]) -> Result<Range<usize>, FrameError> {
     let is_complete = scanner.advance(text).map_err(or_encoding)?;
     let guess = match &text[scanner.position()..] {
         [] if is_complete => return Ok(start..end),
-        [] => hint::of_short_body(body),
+        [] => of_short(body),
         tail => hint::of_tail(tail),
     };
     Err(or_encoding(FrameError::NotOneObject(guess)))

@@ -8,6 +8,8 @@ use super::error::FrameError;
 use super::incomplete;
 use super::prefixed::PrefixedDecoder;
 use super::stream::StreamDecoder;
+use super::websocket::{Control, WebSocketDecoder};
+use crate::texts::framing_errors;
 
 /// Collects the bytes of one connection and hands out whole frames.
 ///
@@ -54,12 +56,17 @@ impl FrameReader {
             }
             AnyDecoder::Stream(_) => Ok(Some(Framing::Stream)),
             AnyDecoder::Prefixed(_) => Ok(Some(Framing::Prefixed)),
+            AnyDecoder::WebSocket(_) => Ok(Some(Framing::WebSocket)),
         }
     }
 
     /// Whether a frame has begun and not ended.
     pub fn is_inside_frame(&self) -> bool {
-        !self.buffer.is_empty()
+        let is_fragmented = match &self.decoder {
+            AnyDecoder::WebSocket(decoder) => decoder.is_fragmented(),
+            _ => false,
+        };
+        is_fragmented || !self.buffer.is_empty()
     }
 
     /// A guess at why the frame that has begun does not end, in words for the author of the client.
@@ -69,7 +76,30 @@ impl FrameReader {
             AnyDecoder::Detecting => incomplete::in_mark(unread),
             AnyDecoder::Stream(decoder) => incomplete::in_stream(unread, decoder.is_in_string()),
             AnyDecoder::Prefixed(_) => incomplete::behind_prefix(unread),
+            AnyDecoder::WebSocket(_) => framing_errors::websocket_incomplete().to_owned(),
         }
+    }
+
+    /// What a frame without a message said that came next. [`next_frame`](Self::next_frame) returns `None` for each of them,
+    /// though more may have arrived.
+    pub fn take_control(&mut self) -> Option<Control> {
+        match &mut self.decoder {
+            AnyDecoder::WebSocket(decoder) => decoder.take_control(),
+            _ => None,
+        }
+    }
+
+    /// Takes the head of an HTTP message, up to and including its empty line (RFC 9112, section 2.1). `None` while it has not
+    /// arrived in full.
+    pub fn take_head(&mut self) -> Option<Vec<u8>> {
+        const END: &[u8] = b"\r\n\r\n";
+        let end = memchr::memmem::find(self.buffer.unread(), END)? + END.len();
+        Some(self.buffer.consume(end).to_vec())
+    }
+
+    /// The bytes that have arrived and were not taken.
+    pub fn untaken(&mut self) -> &[u8] {
+        self.buffer.unread()
     }
 
     /// Space for the next read, never empty.
@@ -96,6 +126,7 @@ impl FrameReader {
             AnyDecoder::Detecting => return Ok(None),
             AnyDecoder::Stream(decoder) => decoder.decode(unread, limit)?,
             AnyDecoder::Prefixed(decoder) => decoder.decode(unread, limit)?,
+            AnyDecoder::WebSocket(decoder) => decoder.decode(unread, limit)?,
         };
         let consumed = self.buffer.consume(consumed);
         let Some(text) = text else {
@@ -115,6 +146,7 @@ enum AnyDecoder {
     Detecting,
     Stream(StreamDecoder),
     Prefixed(PrefixedDecoder),
+    WebSocket(WebSocketDecoder),
 }
 
 impl AnyDecoder {
@@ -122,6 +154,7 @@ impl AnyDecoder {
         match framing {
             Framing::Stream => AnyDecoder::Stream(StreamDecoder::default()),
             Framing::Prefixed => AnyDecoder::Prefixed(PrefixedDecoder),
+            Framing::WebSocket => AnyDecoder::WebSocket(WebSocketDecoder::default()),
         }
     }
 }

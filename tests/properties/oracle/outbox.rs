@@ -278,8 +278,8 @@ struct Model {
     limit: usize,
     /// Whether receipts are corked. What waits is then nothing but them.
     is_corked: bool,
-    /// The last line, if the connection is draining.
-    last_line: Option<Lines>,
+    /// The last line as it is framed, if the connection is draining. For a browser it has the end of WebSocket, too.
+    last_line: Option<Vec<u8>>,
     phase: Phase,
     /// Why it ends, if it does.
     reason: Option<CloseReason>,
@@ -290,7 +290,7 @@ pub fn check(framing: Framing, limit: usize, events: &[Event], steps: &[Step]) {
     let pushes = events
         .iter()
         .filter(|event| matches!(event, Event::Push { .. }));
-    let mut outbox = Outbox::new(None, limit);
+    let mut outbox = Outbox::new(None, true, limit);
     outbox.set_framing(framing);
     let mut model = Model {
         outbox,
@@ -338,6 +338,9 @@ pub fn check(framing: Framing, limit: usize, events: &[Event], steps: &[Step]) {
     model.check();
     model.discard();
 }
+
+/// The frame that ends WebSocket after a logout (RFC 6455, section 5.5.1).
+const NORMAL_CLOSURE: [u8; 4] = [0x88, 2, 0x03, 0xe8];
 
 /// The words of a last line.
 const LAST_WORDS: &str = "that is all";
@@ -389,7 +392,14 @@ impl Model {
                 if self.phase == Phase::Open {
                     self.phase = Phase::Draining;
                     self.reason = Some(CloseReason::LoggedOut);
-                    self.last_line = has_last_line.then(|| ServerMessage::notice(words).to_line());
+                    let mut last = match has_last_line {
+                        true => self.framed(ServerMessage::notice(words).to_line()),
+                        false => Vec::new(),
+                    };
+                    if self.framing == Framing::WebSocket {
+                        last.extend_from_slice(&NORMAL_CLOSURE);
+                    }
+                    self.last_line = Some(last).filter(|last| !last.is_empty());
                 }
             }
             Event::Owe { friend } => {
@@ -437,7 +447,7 @@ impl Model {
         if self.phase == Phase::Draining && self.owed.count() == 0 {
             match self.last_line.take() {
                 Some(line) => {
-                    self.push(line, false, None, |outbox, sink| outbox.advance(sink, now))
+                    self.push_framed(line, false, None, |outbox, sink| outbox.advance(sink, now))
                 }
                 None => self.uncork_by(|outbox, sink| outbox.advance(sink, now)),
             }
@@ -514,6 +524,16 @@ impl Model {
         ticket: Option<u64>,
         push: impl FnOnce(&mut Outbox, &Script),
     ) {
+        self.push_framed(self.framed(lines), is_alone, ticket, push);
+    }
+
+    fn push_framed(
+        &mut self,
+        framed: Vec<u8>,
+        is_alone: bool,
+        ticket: Option<u64>,
+        push: impl FnOnce(&mut Outbox, &Script),
+    ) {
         let (was_behind, had_corked) = (self.is_behind(), self.has_corked());
         let is_taken = self.takes_output();
         let before = self.sink.taken.borrow().len();
@@ -529,7 +549,7 @@ impl Model {
             return;
         }
         let start = self.stream.len();
-        self.stream.extend(self.framed(lines));
+        self.stream.extend(framed);
         let end = self.stream.len();
         if is_alone {
             self.alone.push(start..end);
@@ -651,6 +671,23 @@ impl Model {
                 let mut rest = sent;
                 while let Some((length, frames)) = rest.split_first_chunk::<4>() {
                     let (line, frames) = frames.split_at(u32::from_be_bytes(*length) as usize);
+                    lines.push([line, b"\n"].concat());
+                    rest = frames;
+                }
+                lines
+            }
+            // None here is longer than a length of one byte tells, or of two.
+            Framing::WebSocket => {
+                let mut lines = Vec::new();
+                let mut rest = sent;
+                while let [0x81, length, frames @ ..] = rest {
+                    let (length, frames) = match (*length, frames) {
+                        (126, [high, low, frames @ ..]) => {
+                            (usize::from(u16::from_be_bytes([*high, *low])), frames)
+                        }
+                        (length, frames) => (usize::from(length), frames),
+                    };
+                    let (line, frames) = frames.split_at(length);
                     lines.push([line, b"\n"].concat());
                     rest = frames;
                 }
