@@ -144,6 +144,6 @@ static class Json {
     public static Dictionary<string, object> Read(string text) {
         return (Dictionary<string, object>)Serializer.DeserializeObject(text);
     }
-    public static object[] Items(object list) { return ((System.Collections.IEnumerable)list).Cast<object>().ToArray(); }
+    public static object[] Items(object list) { return (object[])list; }
 #endif
 }

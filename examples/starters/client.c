@@ -124,7 +124,8 @@ static const char *find(const char *object, const char *key) {
 static const char *get(struct text *into, const char *value) {
     clear(into);
     if (*value == '"') add_string(into, value + 1);
-    else for (size_t length = strcspn(value, BLANKS "{}[]\""); length > 0; length--) add(into, *value++);
+    else for (const char *end = value + strcspn(value, BLANKS "{}[]\""); value < end;)
+        add_char(into, next_char(&value));
     return into->length ? into->data : "?";
 }
 
@@ -162,7 +163,10 @@ static void show(const char *message) {
     switch (atoi(command)) {
         case 10: printf("* the server says: %s\n", text); break;
         case 11:
-            if (!is_yes(flag)) printf("* login refused: %s\n", text), exit(1);
+            if (!is_yes(flag)) {
+                printf("* login refused: %s\n", text);
+                exit(1);
+            }
             const char *at = find(message, "Friends");
             for (at += *at == '['; at += strspn(at, BLANKS), *at == '['; at = behind(at)) { // a name and a mark
                 const char *first = at + 1 + strspn(at + 1, BLANKS), *second = behind(first);

@@ -76,7 +76,7 @@ function show(message) {
     case '10': return say(`* the server says: ${text('Message')}`);
     case '11':
       if (!isGood) return end(text('Message'), '* login refused');
-      for (const [friend, isGuest] of message.Friends) online.set(String(friend), isYes(isGuest));
+      for (const [friend, isGuest] of message.Friends ?? []) online.set(String(friend), isYes(isGuest));
       who();
       if (!loggedIn) listen();
       loggedIn = true;

@@ -17,7 +17,7 @@ use crate::process::{Chatd, Process, can_run, chatd, isolate};
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// A file of the repository.
-fn file(path: &[&str]) -> String {
+pub fn file(path: &[&str]) -> String {
     let path: PathBuf = [&[env!("CARGO_MANIFEST_DIR")], path]
         .concat()
         .iter()
@@ -26,16 +26,16 @@ fn file(path: &[&str]) -> String {
 }
 
 /// The command line, for `--run`, of a script of the repository.
-fn script(path: &[&str], arguments: &str) -> String {
+pub fn script(path: &[&str], arguments: &str) -> String {
     format!("python3 -B -X utf8 '{}' {arguments}", file(path))
 }
 
-fn imperfect(name: &str, arguments: &str) -> String {
+pub fn imperfect(name: &str, arguments: &str) -> String {
     script(&["tests", "imperfect", name], arguments)
 }
 
 /// The checker with these arguments.
-fn checker(arguments: &[&str]) -> Command {
+pub fn checker(arguments: &[&str]) -> Command {
     let mut command = Command::new("python3");
     isolate(&mut command)
         .args(["-B", "-X", "utf8", &file(&["examples", "check.py"])])
@@ -54,10 +54,10 @@ fn ids(side: &str) -> Vec<String> {
 }
 
 /// What one run of the checker found.
-struct Findings {
+pub struct Findings {
     /// Its whole output.
-    report: String,
-    exit: i32,
+    pub report: String,
+    pub exit: i32,
     /// For each case: its id, and `passed`, `failed`, `absent` or `skipped`; `died` is a failure that ended the
     /// server.
     results: Vec<(String, String)>,
@@ -68,7 +68,7 @@ struct Findings {
 impl Findings {
     /// Runs the checker in English.
     #[track_caller]
-    fn of(arguments: &[&str]) -> Findings {
+    pub fn of(arguments: &[&str]) -> Findings {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("findings.json");
         let json = ["--lang", "en", "--json", path.to_str().unwrap()];
@@ -110,7 +110,11 @@ impl Findings {
     /// Runs the checker with these arguments several times at once, each time with a part of the cases: what looks
     /// like a silence takes time, and no work.
     #[track_caller]
-    fn of_parts(side: &str, parts: usize, arguments: impl Fn() -> Vec<String> + Sync) -> Findings {
+    pub fn of_parts(
+        side: &str,
+        parts: usize,
+        arguments: impl Fn() -> Vec<String> + Sync,
+    ) -> Findings {
         let ids = ids(side);
         let run_part = |part| {
             let of_part = ids.iter().skip(part).step_by(parts);
@@ -140,12 +144,12 @@ impl Findings {
     }
 
     /// All results by their ids.
-    fn with_any(&self) -> BTreeMap<String, String> {
+    pub fn with_any(&self) -> BTreeMap<String, String> {
         self.results.iter().cloned().collect()
     }
 
     /// The cases with this result.
-    fn with(&self, result: &str) -> BTreeSet<&str> {
+    pub fn with(&self, result: &str) -> BTreeSet<&str> {
         let of_result = self.results.iter().filter(|(_, is)| is == result);
         of_result.map(|(id, _)| id.as_str()).collect()
     }
@@ -177,19 +181,19 @@ impl Findings {
 
 /// What the checker must say. All other cases pass.
 #[derive(Default)]
-struct Expected {
-    failed: &'static [&'static str],
-    died: &'static [&'static str],
-    absent: &'static [&'static str],
-    notes: &'static [&'static str],
+pub struct Expected {
+    pub failed: &'static [&'static str],
+    pub died: &'static [&'static str],
+    pub absent: &'static [&'static str],
+    pub notes: &'static [&'static str],
     /// Cases whose outcome is a matter of timing with this implementation.
-    by_chance: &'static [&'static str],
+    pub by_chance: &'static [&'static str],
 }
 
 /// Runs the checker on something imperfect. Silence is what most of its failures look like, so there is little
 /// patience at first; should a slow machine have looked like a silence, it is run once more with much.
 #[track_caller]
-fn assert_finds(expected: &Expected, run: impl Fn(&str) -> Findings) {
+pub fn assert_finds(expected: &Expected, run: impl Fn(&str) -> Findings) {
     if !run("2").differences(expected).is_empty() {
         let findings = run("15");
         let differences = findings.differences(expected);
@@ -203,7 +207,7 @@ fn assert_finds(expected: &Expected, run: impl Fn(&str) -> Findings) {
 }
 
 /// A port that was free a moment ago: a server that is started again needs the same one.
-fn free_port() -> String {
+pub fn free_port() -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port().to_string()
 }
@@ -425,7 +429,7 @@ fn the_checker_says_which_case_a_server_did_not_survive() {
 }
 
 /// The arguments to check a client that the checker starts itself.
-fn client_arguments(run: &str, patience: &str) -> Vec<String> {
+pub fn client_arguments(run: &str, patience: &str) -> Vec<String> {
     [
         "client",
         "--port",

@@ -60,3 +60,4 @@ mod settings;
 mod signals;
 mod soak;
 mod start;
+mod starters;
