@@ -12,16 +12,17 @@
 //! certificate from then on, as ssh does. A user who was not deceived the first time can't be deceived later.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::env;
 use std::error::Error;
+use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chatd::printable::Printable;
 use chatd::wire::framing::FRAME_CEILING;
@@ -30,12 +31,25 @@ use clap::Parser;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use openssl::hash::MessageDigest;
 use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use serde_json::Value;
 
 const HELP: &str =
     "TEXT (for all), @NAME TEXT or /msg NAME TEXT, /who, /register NAME PASSWORD, /quit";
 
 /// How long to wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait for the answer to a login, which the server may put off, or to a logout.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a server may be silent: three heartbeats, as most servers send them.
+const USUAL_SILENCE: Duration = Duration::from_secs(45);
+
+/// No server is taken for lost sooner than this, however close its heartbeats are.
+const LEAST_SILENCE: Duration = Duration::from_secs(5);
+
+/// The pauses between attempts to come back begin with the first of these, and double up to the second.
+const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
 
 /// How long to rest when all that has come is shown.
 const REST: Duration = Duration::from_millis(20);
@@ -62,10 +76,30 @@ struct Options {
     /// Where to remember the certificates of servers [default: chatd/known_servers in your configuration folder]
     #[arg(long, value_name = "FILE")]
     known_servers: Option<PathBuf>,
+    /// Seconds of silence after which the server is taken for lost; 0 is three of its heartbeats
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "CHAT_LOST_AFTER",
+        default_value = "0"
+    )]
+    lost_after: u64,
 }
 
-/// Any error will do: each ends the program, and the user reads it as one line.
+/// Any error will do: each ends the connection, if not the program, and the user reads it as one line.
 type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// The one error after which no other attempt is made: the certificate is not the server's.
+#[derive(Debug)]
+struct Distrust(String);
+
+impl Error for Distrust {}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused: {}", self.0)
+    }
+}
 
 fn main() -> ExitCode {
     let Err(error) = chat(Options::parse()) else {
@@ -76,22 +110,57 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Chats until the user leaves. A person whose connection is lost finds the client trying to come back. A script is told
+/// that it failed, as it may have to do something else then.
 fn chat(options: Options) -> Outcome<()> {
-    let mut client = Client {
-        stream: connect(&options)?,
-        reader: FrameReader::new(Framing::Stream),
-        unsent: Vec::new(),
-        online: BTreeMap::new(),
-        stage: Stage::LoggingIn,
-    };
-    client.send(&ClientMessage::Login {
-        name: options.name.into(),
-        password: options.password.map(Into::into),
-    });
+    let is_person = io::stdin().is_terminal();
     // It holds few lines: if more are piped in than the server takes, the rest waits in the pipe.
     let (sender, typed) = bounded(16);
     thread::Builder::new().spawn(move || read_lines(&sender))?;
-    client.run(&typed)
+    let mut silence = Silence::new(Duration::from_secs(options.lost_after));
+    let mut was_online = false;
+    let mut pause = PAUSES[0];
+    loop {
+        let error = match connect(&options) {
+            Err(error) => error,
+            Ok(stream) => {
+                let mut client = Client::log_in(stream, &options, silence);
+                let Err(error) = client.run(&typed) else {
+                    return Ok(());
+                };
+                match client.stage {
+                    Stage::LoggingIn => {}
+                    Stage::Chatting => (was_online, pause) = (true, PAUSES[0]),
+                    Stage::Leaving => return Err(error),
+                }
+                silence = client.silence;
+                error
+            }
+        };
+        if !is_person || !was_online || error.is::<Distrust>() {
+            return Err(error);
+        }
+        let seconds = pause.as_secs();
+        say(&format!("* {error}; trying again in {seconds} s"))?;
+        if has_left_within(pause, &typed)? {
+            return Ok(());
+        }
+        pause = (2 * pause).min(PAUSES[1]);
+    }
+}
+
+/// Lets some time pass. What is typed meanwhile can't be sent, but it can end the program.
+fn has_left_within(pause: Duration, typed: &Receiver<String>) -> Outcome<bool> {
+    let end = Instant::now() + pause;
+    loop {
+        match typed.recv_deadline(end) {
+            Ok(line) if line == "/quit" => return Ok(true),
+            Ok(line) if line.is_empty() => {}
+            Ok(_) => say("* NOT sent, as you are not online")?,
+            Err(RecvTimeoutError::Timeout) => return Ok(false),
+            Err(RecvTimeoutError::Disconnected) => return Ok(true),
+        }
+    }
 }
 
 /// Passes on what is typed. When the input ends, so does this thread, and that closes the channel.
@@ -149,9 +218,9 @@ fn encrypt(options: &Options, port: u16, socket: TcpStream) -> Outcome<SslStream
     let found = pairs.join(":");
     match &options.fingerprint {
         Some(given) if is_same(given, &found) => {}
-        Some(_) => Err(format!(
-            "refused: the server's fingerprint is {found}, not the one you gave"
-        ))?,
+        Some(_) => Err(Distrust(format!(
+            "the server's fingerprint is {found}, not the one you gave"
+        )))?,
         None => match options.known_servers.clone().or_else(usual_known_servers) {
             Some(file) => {
                 let server = format!("{}:{port}", options.host.to_lowercase());
@@ -206,7 +275,7 @@ fn remember_or_compare(file: &Path, server: &str, found: &str) -> Outcome<()> {
                 found,
                 &format!("line {number} of {name}"),
             )?;
-            Err("refused: the server's certificate has changed".into())
+            Err(Distrust("the server's certificate has changed".into()).into())
         }
         None => {
             let gap = if lines.is_empty() || lines.ends_with('\n') {
@@ -268,6 +337,66 @@ enum Stage {
     Leaving,
 }
 
+/// Watches for a server that has vanished without a word. One that is alive sends heartbeats, so one that has been
+/// silent for three of them is lost.
+struct Silence {
+    /// How long it may last.
+    limit: Duration,
+    /// Whether the user has set that, so that there is nothing to learn.
+    is_fixed: bool,
+    /// When something came last.
+    heard: Instant,
+    /// When the last four heartbeats came, on this connection.
+    beats: VecDeque<Instant>,
+}
+
+impl Silence {
+    /// With the limit that the user has set, or with what the server will teach if that is 0.
+    fn new(limit: Duration) -> Silence {
+        let is_fixed = !limit.is_zero();
+        Silence {
+            limit: if is_fixed { limit } else { USUAL_SILENCE },
+            is_fixed,
+            heard: Instant::now(),
+            beats: VecDeque::new(),
+        }
+    }
+
+    fn begin(&mut self) {
+        self.heard = Instant::now();
+        self.beats.clear();
+    }
+
+    /// Learns from a heartbeat. The longest of three gaps counts, as the network may have held one up and not the next.
+    fn beat(&mut self) {
+        self.beats.push_back(self.heard);
+        if self.beats.len() > 4 {
+            self.beats.pop_front();
+        }
+        let gaps = self.beats.iter().zip(self.beats.iter().skip(1));
+        let longest = gaps.map(|(one, next)| *next - *one).max();
+        if let (4, false, Some(longest)) = (self.beats.len(), self.is_fixed, longest) {
+            self.limit = LEAST_SILENCE.max(3 * longest);
+        }
+    }
+
+    /// Tells how a connection was lost if it has been silent for too long.
+    fn check(&mut self) -> Outcome<()> {
+        let limit = self.limit;
+        if self.heard.elapsed() < limit {
+            return Ok(());
+        }
+        // Perhaps it is one whose heartbeats are rare, or that has none. Then it will be here again at once.
+        if self.beats.is_empty() && !self.is_fixed {
+            self.limit *= 2;
+        }
+        Err(format!(
+            "connection lost: nothing came for {:.0} s",
+            limit.as_secs_f64()
+        ))?
+    }
+}
+
 /// One connection and what is known about it.
 struct Client {
     stream: Box<dyn Stream>,
@@ -277,11 +406,36 @@ struct Client {
     /// Who is online, and whether as a guest.
     online: BTreeMap<String, bool>,
     stage: Stage,
+    silence: Silence,
 }
 
 impl Client {
+    /// A client whose login is on its way.
+    fn log_in(stream: Box<dyn Stream>, options: &Options, mut silence: Silence) -> Client {
+        silence.begin();
+        let mut client = Client {
+            stream,
+            reader: FrameReader::new(Framing::Stream),
+            unsent: Vec::new(),
+            online: BTreeMap::new(),
+            stage: Stage::LoggingIn,
+            silence,
+        };
+        client.send(&ClientMessage::Login {
+            name: options.name.as_str().into(),
+            password: options.password.as_deref().map(Into::into),
+        });
+        client
+    }
+
     fn run(&mut self, typed: &Receiver<String>) -> Outcome<()> {
         while self.receive()? {
+            match self.stage {
+                Stage::Chatting => self.silence.check()?,
+                _ if self.silence.heard.elapsed() < ANSWER_PATIENCE => {}
+                Stage::LoggingIn => Err("no answer to the login; is this the right port?")?,
+                Stage::Leaving => return Ok(()),
+            }
             self.send_more();
             if self.stage != Stage::Chatting || !self.unsent.is_empty() {
                 thread::sleep(REST); // what is typed meanwhile waits in the channel
@@ -302,6 +456,7 @@ impl Client {
 
     fn leave(&mut self) {
         self.send(&ClientMessage::Logout);
+        self.silence.heard = Instant::now();
         self.stage = Stage::Leaving;
     }
 
@@ -325,16 +480,20 @@ impl Client {
                 Ok(0) => match self.stage {
                     Stage::Leaving => return Ok(false),
                     Stage::LoggingIn => Err("the server hung up at once; is this the right port?")?,
-                    Stage::Chatting => Err("connection closed by the server")?,
+                    Stage::Chatting => Err("connection lost: the server has closed it")?,
                 },
-                Ok(count) => self.reader.filled(count),
+                Ok(count) => {
+                    self.reader.filled(count);
+                    self.silence.heard = Instant::now();
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                 Err(error) => Err(format!("connection lost: {error}"))?,
             }
             let not_chat = |error| format!("this is no chat server: {error}");
             while let Some(frame) = self.reader.next_frame(FRAME_CEILING).map_err(not_chat)? {
-                // What this client does not know, such as a command of a later server, it ignores.
-                if let Ok(message) = serde_json::from_str(frame) {
+                // What this client does not know, such as a command of a later server, it ignores, and what has a
+                // number where a name should be.
+                if let Ok(message) = serde_json::from_str(&with_clean_friends(frame)) {
                     self.show(message)?;
                 }
             }
@@ -356,7 +515,10 @@ impl Client {
             RegisterReply { flag: 1, .. } => "* registered".to_owned(),
             RegisterReply { message, .. } => format!("* not registered: {}", text(message)),
             Private { friend_name, message } => format!("[{friend_name} to you] {message}"),
-            HeartbeatOrReceipt { flag: None, .. } => return Ok(()),
+            HeartbeatOrReceipt { flag: None, .. } => {
+                self.silence.beat();
+                return Ok(());
+            }
             HeartbeatOrReceipt { flag: Some(1), friend_name, .. } => format!("* sent to {}", text(friend_name)),
             HeartbeatOrReceipt { friend_name, message, .. } =>
                 format!("* NOT sent to {}: {}", text(friend_name), text(message)),
@@ -398,4 +560,26 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// A message whose `Friends` are as they should be: each is a name and a mark, and the mark is a number. Other servers
+/// may write `true` there, and a wrong one may send anything; the friends that are left are still good.
+fn with_clean_friends(frame: &str) -> Cow<'_, str> {
+    if serde_json::from_str::<ServerMessage<'_>>(frame).is_ok() {
+        return frame.into();
+    }
+    let Ok(mut message) = serde_json::from_str::<Value>(frame) else {
+        return frame.into();
+    };
+    if let Some(Value::Array(friends)) = message.get_mut("Friends") {
+        friends.retain_mut(|friend| {
+            let Some([Value::String(_), mark]) = friend.as_array_mut().map(Vec::as_mut_slice)
+            else {
+                return false;
+            };
+            *mark = u8::from(*mark == true || *mark == 1).into();
+            true
+        });
+    }
+    message.to_string().into()
 }

@@ -67,7 +67,8 @@ pub fn info(
         writeln!(out, "{}", texts::by_python(other))?;
         writeln!(
             out,
-            "  {python} -c \"import socket,sys,threading;s=socket.create_connection(('{ip}',{port}));\
+            "  {python} -c \"import socket,sys,threading;sys.stdin.reconfigure(errors='replace');\
+             sys.stdout.reconfigure(errors='backslashreplace');s=socket.create_connection(('{ip}',{port}));\
              threading.Thread(target=lambda:[print(l,end='') for l in s.makefile(encoding='utf-8')],daemon=True).start();\
              [s.sendall(l.encode()) for l in sys.stdin]\""
         )?;

@@ -3,12 +3,17 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 use crate::harness::{came, left, said, wrote};
 use crate::process::{Chatd, Process, chatd, example};
 
 /// Starts the client, with the address to connect to and further arguments.
 fn client(address: SocketAddr, known_servers: &Path, arguments: &[&str]) -> Process {
+    Process::start(command(address, known_servers, arguments))
+}
+
+fn command(address: SocketAddr, known_servers: &Path, arguments: &[&str]) -> Command {
     let mut command = example("client");
     command
         .arg(address.ip().to_string())
@@ -16,7 +21,7 @@ fn client(address: SocketAddr, known_servers: &Path, arguments: &[&str]) -> Proc
         .arg("--known-servers")
         .arg(known_servers)
         .args(arguments);
-    Process::start(command)
+    command
 }
 
 /// A client that comes, goes, and must have nothing to complain about.
@@ -109,6 +114,31 @@ fn the_certificate_of_a_server_is_trusted_at_first_sight_and_no_other_afterwards
     assert_eq!(fs::read_to_string(&known).unwrap(), both);
     visit(server.tls_address(), &known);
     server.stop();
+    imposter.stop();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_that_would_come_back_ends_if_another_server_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("known");
+    let server = Chatd::start(chatd(&folder.path().join("first")));
+    let address = server.tls_address();
+    let command = command(address, &known, &["--tls", "Anna"]);
+    let (mut client, _keyboard) = crate::odd_server::in_a_terminal(command);
+    client.out.line_with("online: Anna (guest)");
+    server.stop();
+    client.out.line_with("; trying again in ");
+    let mut imposter = chatd(&folder.path().join("second"));
+    imposter.env("CHATD_TLS_PORT", address.port().to_string());
+    let imposter = Chatd::start(imposter);
+    let mut watcher = imposter.guest("Watcher");
+    assert_eq!(client.wait().code(), Some(1));
+    let complaint = client.err.all();
+    assert!(complaint.contains("WARNING"), "{complaint}");
+    assert!(complaint.contains("client: refused: "), "{complaint}");
+    watcher.expect_nothing();
+    watcher.log_out();
     imposter.stop();
 }
 

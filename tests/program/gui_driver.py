@@ -38,13 +38,20 @@ class Driver:
         elif word == "tick":
             window.login.tls.set(True)
         elif word == "press":
-            buttons = (*window.login.buttons, window.reconnect_button)
+            buttons = (*window.login.buttons, window.retry_button, window.leave_button, chat.cross)
             next(each for each in buttons if each.cget("text") == rest).invoke()
         elif word == "open":
             chat.list.selection_set("@" + rest.lower())
             chat.open_selected()
         elif word == "room":
             chat.tabs.select(chat.room)
+        elif word == "scroll":  # as the scrollbar would
+            chat.current().scroll("moveto", rest)
+        elif word == "key":  # while the focus is where one can't type
+            chat.current().text.focus_force()
+            chat.current().text.event_generate("<Key>", keysym=rest)
+        elif word == "ping":
+            print("pong", rest, flush=True)
         elif word == "type":
             chat.line.set(rest)
             chat.send()
@@ -61,7 +68,15 @@ class Driver:
         shown = {"status": window.status.cget("text"),
                  "friends": f"{len(friends)}: " + ", ".join(friends)}
         shown["tabs"] = ", ".join(chat.tabs.tab(tab, "text") for tab in chat.tabs.tabs())
-        shown["can reconnect"] = str(bool(window.reconnect_button.winfo_manager()))
+        shown["can retry"] = str(bool(window.retry_button.winfo_manager()))
+        shown["page"] = "chat" if chat.winfo_manager() else "login"
+        shown["reason"] = window.login.reason.cget("text") if window.login.winfo_manager() else ""
+        shown["end in sight"] = str(bool(chat.current().text.bbox("end-2c")))
+        shown["size"] = f"{window.winfo_width()}x{window.winfo_height()}"
+        shown["typed"] = chat.line.get()
+        focused = window.focus_lastfor()
+        shown["focus"] = next((name for name, entry in (*window.login.entries.items(), ("line", chat.entry))
+                               if entry is focused), "")
         for tab in (chat.room, *chat.private.values()):
             for number, line in enumerate(tab.text.get("1.0", "end-1c").split("\n")):
                 shown[f"{tab.title} {number}"] = line

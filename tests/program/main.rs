@@ -51,6 +51,7 @@ mod memory;
 mod mistakes;
 #[cfg(target_os = "linux")]
 mod network_drive;
+mod odd_server;
 #[cfg(unix)]
 mod output;
 mod process;

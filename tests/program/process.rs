@@ -165,7 +165,12 @@ impl Output {
 
     /// What has come so far.
     pub fn so_far(&self) -> String {
-        String::from_utf8_lossy(&self.gathered.0.lock().unwrap().bytes).into_owned()
+        String::from_utf8_lossy(&self.so_far_bytes()).into_owned()
+    }
+
+    /// The same as bytes, where it may be in an encoding of its own.
+    pub fn so_far_bytes(&self) -> Vec<u8> {
+        self.gathered.0.lock().unwrap().bytes.clone()
     }
 }
 

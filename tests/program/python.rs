@@ -29,13 +29,17 @@ fn python() -> Command {
 
 /// Starts the client, with the address to connect to and further arguments.
 fn client(address: SocketAddr, arguments: &[&str]) -> Process {
+    Process::start(command(address, arguments))
+}
+
+fn command(address: SocketAddr, arguments: &[&str]) -> Command {
     let mut command = python();
     command
         .arg(script())
         .arg(address.ip().to_string())
         .args(["--port", &address.port().to_string()])
         .args(arguments);
-    Process::start(command)
+    command
 }
 
 /// A server on which Petra is registered.
@@ -150,6 +154,31 @@ fn the_python_client_trusts_the_pinned_certificate_only() {
     server.stop();
 }
 
+#[cfg(unix)]
+#[test]
+fn the_python_client_does_not_come_back_to_another_server() {
+    if !can_run("python3", "--version") {
+        return;
+    }
+    let (server, folder) = server();
+    let address = server.tls_address();
+    let command = command(address, &["--tls", "Anna"]);
+    let (mut client, mut keyboard) = crate::odd_server::in_a_terminal(command);
+    client.out.line_with("online: Anna (guest)");
+    server.stop();
+    client.out.line_with("; trying again in ");
+    let mut imposter = chatd(&folder.path().join("second"));
+    imposter.env("CHATD_TLS_PORT", address.port().to_string());
+    let imposter = Chatd::start(imposter);
+    let mut watcher = imposter.guest("Watcher");
+    client.out.line_with("refused, because its fingerprint is ");
+    watcher.expect_nothing();
+    keyboard.write_all(b"/quit\n").unwrap();
+    assert!(client.wait().success(), "{}", client.err.all());
+    watcher.log_out();
+    imposter.stop();
+}
+
 #[test]
 fn the_python_client_says_why_a_login_is_refused() {
     if !can_run("python3", "--version") {
@@ -166,9 +195,9 @@ fn the_python_client_says_why_a_login_is_refused() {
     ] {
         let mut client = client(server.plain_address(), arguments);
         assert_eq!(client.wait().code(), Some(1), "{arguments:?}");
-        let said = client.out.all();
-        assert!(said.starts_with("* login refused: "), "{said}");
-        assert_eq!(client.err.all(), "");
+        let said = client.err.all();
+        assert!(said.starts_with("login refused: "), "{said}");
+        assert_eq!(client.out.all(), "");
     }
     anna.log_out();
     let address = server.plain_address();
