@@ -8,8 +8,8 @@ What is checked is not written here but in tests/vectors/*.json: short scripts o
 "expect that", which docs/checker.md explains. This program reads such a script (Play), does what
 it says over sockets (Connection), compares what comes with a pattern (differs), and reports.
 """
-import argparse, atexit, codecs, json, locale, os, queue, random, re, shlex, socket, ssl, string, struct
-import subprocess, sys, tempfile, threading, time, unicodedata
+import argparse, atexit, codecs, contextlib, errno, json, locale, os, queue, random, re, shlex, shutil, socket, ssl
+import string, struct, subprocess, sys, tempfile, threading, time, unicodedata
 from pathlib import Path
 
 QUIET = 0.5  # seconds of silence that count as "nothing comes", where nothing can be asked for
@@ -18,11 +18,14 @@ WORDS = {}  # what the report says, in each language; words.json, beside the cas
 
 
 class Failure(Exception):
-    """A step did not go as the protocol says. `kind`: silence, closed, mismatch, unsendable, died, unseen."""
+    """A step did not go as the protocol says.
+
+    `kind`: silence, closed, mismatch, unsendable, died; of a client also unseen, shown, crashed."""
 
     def __init__(self, kind, expected="", came=""):
         super().__init__(kind)
         self.kind, self.expected, self.came = kind, expected, came
+        self.cause = None  # what is likely to be wrong, if that is not the case's own cause
 
 
 class Skipped(Exception):
@@ -31,6 +34,10 @@ class Skipped(Exception):
 
 class Absent(Exception):
     """The program does not have this optional feature."""
+
+
+class Enough(Exception):
+    """The case has passed, and its other steps are not needed."""
 
 
 def compact(value):
@@ -231,23 +238,51 @@ def framed(message, framing):
     return data + b"\n" * (framing == "newline")
 
 
+def unlucky(data, chance):
+    """Places to cut data where a client may not expect it; `chance`, a random.Random, decides which.
+
+    What lies between two of them is sent at once. So messages are joined too: by no cut at all, or by cuts before
+    the end of one and behind the beginning of the next.
+    """
+    manner = chance.choice(("byte by byte", "unlucky", "unlucky", "joined"))
+    if manner == "byte by byte" and len(data) <= 400:
+        return list(range(1, len(data)))
+    if manner == "joined":
+        return []
+    in_characters = [at for at in range(1, len(data)) if data[at] & 0xC0 == 0x80]
+    in_escapes = [at + by for at in range(1, len(data)) if data[at - 1] == ord("\\") for by in (0, 2)]
+    at_ends = [at + by for at in range(1, len(data)) if data[at] == ord("}") for by in (0, 1, 2, 9)]
+    anywhere = [chance.randrange(1, len(data)) for _ in range(3)]
+    chosen = {place for places in (in_characters, in_escapes, at_ends, anywhere) if places
+              for place in chance.sample(places, min(len(places), chance.randint(1, 12)))}
+    return sorted(place for place in chosen if place < len(data))
+
+
 # ---- one case ------------------------------------------------------------------------------------
 
 class Play:
     """Carries out the steps of one case."""
 
     VERBS = ("connect", "login", "send", "expect", "silence", "close", "half close", "reset", "repeat",
-             "accept", "welcome", "do", "shows")
+             "accept", "welcome", "do", "shows", "mark", "react", "told apart", "lists", "hides", "once", "notices")
 
     def __init__(self, check, case):
         self.check, self.case, self.patience = check, case, check.patience
         self.connections, self.saved, self.log, self.notes, self.round = {}, {}, [], [], 0
+        self.held = []  # with --cruel: what is to be sent, so that it can be joined with what follows
+        self.chance = random.Random(f"{check.cruel} {case['id']}")
+        self.reactions = {}  # what a client has shown upon a message, by the name that the case gives it
+        self.may_end = False  # whether a client may end now, as it was told to, or can do nothing any more
         # Names end in this, so that another run, or other users of the same server, are never in the way.
         self.suffix = "".join(random.choices(string.ascii_lowercase + string.digits, k=6))
 
     def run(self, steps):
         for step in steps:
             verb = next(verb for verb in self.VERBS if verb in step)
+            if step.get("only with --run") and not self.check.args.run:
+                continue
+            if verb != "send":
+                self.flush()
             getattr(self, "do_" + verb.replace(" ", "_"))(self.filled(step[verb]), step)
 
     def filled(self, value):
@@ -297,12 +332,25 @@ class Play:
             data = framed(self.filled(step["text"]).encode(), framing)
         else:
             messages = step.get("messages", [step.get("message")])
-            if messages[0].get("Command") == "11" and messages[0]["Flag"] == 1:
-                connection.name = "Alice"  # lets the case after this one go on with the connection
+            if messages[0].get("Command") == "11":
+                if messages[0]["Flag"]:
+                    connection.name = "Alice"  # lets the case after this one go on with the connection
+                self.may_end |= not messages[0]["Flag"]
+            if self.check.side == "client":
+                self.check.echoes += [compact(self.filled(message)) for message in messages]
             data = b"".join(framed(self.filled(message), framing) for message in messages)
         self.note(who, "->" if self.check.side == "server" else "<-", data.decode("utf-8", "replace"))
+        if self.check.cruel is not None:
+            self.held.append((connection, data))
+            return
         cuts = step.get("cut", [])
-        cuts = range(1, len(data)) if cuts == "every byte" else cuts
+        self.send_in_pieces(connection, data, range(1, len(data)) if cuts == "every byte" else cuts, step)
+        if self.check.side == "client":
+            # Most clients take one recv for one message at first. There are cases for that; in all others,
+            # messages come one by one.
+            time.sleep(min(self.patience / 30, 0.5))
+
+    def send_in_pieces(self, connection, data, cuts, step):
         ends = [*cuts, len(data)]
         try:
             for start, end in zip([0, *ends], ends):
@@ -311,11 +359,16 @@ class Play:
                     time.sleep(step.get("pause", 1) / 1000)
         except OSError as error:
             if not step.get("may fail"):
-                raise Failure("unsendable", came=say("unsendable", error=error)) from None
-        if self.check.side == "client":
-            # Most clients take one recv for one message at first. There are cases for that; in all others,
-            # messages come one by one.
-            time.sleep(min(self.patience / 30, 0.5))
+                gone = isinstance(error, (BrokenPipeError, ConnectionResetError, ConnectionAbortedError))
+                why = say("closed") if gone else error
+                raise Failure("unsendable", came=say("unsendable", error=why)) from None
+
+    def flush(self):
+        """Sends what was held back to be cut and joined."""
+        held, self.held = self.held, []
+        for connection in dict.fromkeys(connection for connection, _ in held):
+            data = b"".join(data for to, data in held if to is connection)
+            self.send_in_pieces(connection, data, unlucky(data, self.chance), {"pause": 2})
 
     def counts(self, message, codes):
         """Whether a message is one to judge: not a stranger's, not an extension, not a receipt nobody asked for."""
@@ -358,7 +411,9 @@ class Play:
         """An expectation in words."""
         if "nothing" in expectation or "end" in expectation:
             return say("nothing" if "nothing" in expectation else "closes", who=who)
-        what = f"{expectation['code']} {describe(self.filled(expectation.get('message', {})))}"
+        what = say(expectation["code"]) if expectation["code"] in WORDS else expectation["code"]
+        if "message" in expectation:
+            what += " " + describe(self.filled(expectation["message"]))
         return say("receives" if self.check.side == "server" else "sends", who=who, what=short(what))
 
     def unlike(self, expectation, message):
@@ -371,14 +426,16 @@ class Play:
         in_any_order = step.get("any order")
         wanted = list(in_any_order or step.get("either") or [step])
         codes = {each.get("code") for each in wanted}
-        words = say("all" if in_any_order else "or").join(self.told(who, each) for each in wanted)
+        words = say("all" if in_any_order else "or").join(
+            self.told(who, each) for each in wanted if not each.get("wrong"))
         patience = self.patience
         if any("nothing" in each for each in wanted):
-            patience = max(QUIET, self.patience / 4)
+            patience = max(QUIET, min(self.patience / 4, 5))  # a person's patience is longer than a program needs
         while wanted:
             try:
                 message = self.next_message(who, codes, patience)
-                fitting = [each for each in wanted if "code" in each and not self.unlike(each, message)]
+                fitting = [each for each in wanted if "code" in each and not each.get("wrong")
+                           and not self.unlike(each, message)]
                 failure = Failure("mismatch", words, self.came(wanted, message))
             except Failure as caught:
                 fitting = [each for each in wanted if {"silence": "nothing", "closed": "end"}.get(caught.kind) in each]
@@ -394,6 +451,8 @@ class Play:
                 self.notes.append(fitting[0]["note"][LANG])
             if "absent" in fitting[0]:
                 raise Absent
+            if "enough" in fitting[0]:
+                raise Enough
             if not in_any_order:
                 return
             wanted.remove(fitting[0])
@@ -405,7 +464,7 @@ class Play:
 
     def came(self, wanted, message):
         text = short(compact(message))
-        same = [each for each in wanted if each.get("code") == code_of(message)]
+        same = [each for each in wanted if each.get("code") == code_of(message) and not each.get("wrong")]
         difference = same and self.unlike(same[0], message)
         if not difference:
             return text
@@ -425,15 +484,18 @@ class Play:
         self.do_expect(who, {"code": "13", "message": {"Message": text}})
 
     def do_close(self, who, _step):
-        self.note(who, "--", "close")
+        self.may_end = True
+        self.note(who, "--", say("close"))
         self.connections.pop(who).close()
 
     def do_reset(self, who, _step):
-        self.note(who, "--", "reset")
+        self.may_end = True
+        self.note(who, "--", say("reset"))
         self.connections.pop(who).close(reset=True)
 
     def do_half_close(self, who, _step):
-        self.note(who, "--", "half close")
+        self.may_end = True
+        self.note(who, "--", say("half close"))
         self.connections[who].sock.shutdown(socket.SHUT_WR)
 
     def do_repeat(self, times, step):
@@ -450,21 +512,102 @@ class Play:
         if self.check.kept and not step.get("fresh"):
             self.connections[who], self.check.kept = self.check.kept, None
             return
-        self.check.ask("start", name=step["as"])
-        self.check.ask("login", name=step["as"])
-        self.do_accept(who, step)
-        self.do_expect(who, {"code": "01", "message": {"Name": step["as"]}})
+        try:
+            self.check.ask("start", name=step["as"])
+            self.check.ask("login", name=step["as"])
+            self.do_accept(who, step)
+            self.do_expect(who, {"code": "01", "message": {"Name": step["as"]}})
+        except Failure as failure:
+            failure.cause = WORDS["no login cause"]
+            raise
         self.do_send(who, {"message": {"Command": "11", "Flag": 1, "Friends": self.filled(
             step.get("friends", [[step["as"], 1], ["Bobby", 1]]))}})
 
     def do_do(self, action, step):
-        self.check.ask(action, **{key: value for key, value in step.items() if key != "do"})
+        self.may_end |= action == "logout"
+        try:
+            self.check.ask(action, **{key: value for key, value in step.items() if key not in ("do", "may fail")})
+        except Failure:
+            if not step.get("may fail"):
+                raise
 
     def do_shows(self, text, step):
         if not self.check.shows(text):
             if step.get("else absent"):
                 raise Absent
-            raise Failure("unseen", say("shows", text=text), say("did not show"))
+            raise Failure("unseen", say("shows", text=text), self.check.unseen(text))
+
+    def do_mark(self, _mark, _step):
+        self.check.mark()
+
+    def do_react(self, who, step):
+        """Sends a message, and remembers under a name what the client shows upon it."""
+        self.check.mark()
+        self.do_send(who, {"message": step["message"]})
+        if not self.check.args.run:
+            self.flush()
+            self.reactions[step["as"]] = step["as"] if "ask" in step and self.check.confirms(step["ask"][LANG]) else ""
+            return
+        if not step.get("alone"):
+            # What is shown up to the next message was shown upon this one.
+            sign = f"message number {len(self.reactions) + 1} after this"
+            self.do_send(who, {"message": {"Command": "13", "FriendName": "Bobby", "Message": sign}})
+            self.flush()
+            self.do_shows(sign, {})
+            shown = self.check.shown().split(sign)[0].rpartition("\n")[0]
+        if step.get("alone") or not shown.strip():
+            self.flush()
+            self.check.settle(until_any=True)
+            shown = self.check.shown()
+            shown = shown if step.get("alone") else "\n".join(line for line in shown.split("\n") if sign not in line)
+        # The time of day is no difference.
+        self.reactions[step["as"]] = re.sub(r"\d+:\d\d(:\d\d)?(\.\d+)?", "", shown).strip()
+
+    def do_told_apart(self, names, step):
+        """What the client has shown upon one message is not what it shows upon some others."""
+        this, *others = (self.reactions[name] for name in names)
+        by_hand = not self.check.args.run
+        if (this or not (step.get("something") or by_hand)) and this not in [each for each in others if each]:
+            return
+        if not by_hand and not self.check.can_be_seen():
+            return
+        if step.get("else absent") and not this and not any(others):
+            raise Absent
+        raise Failure("shown" if this else "unseen", step["wanted"][LANG],
+                      say("shown", text=short(this)) if this and not by_hand else say("did not show"))
+
+    def do_lists(self, names, step):
+        """The client's list of users has these names, and not those of `without`."""
+        without = step.get("without", [])
+        values, key = {"names": ", ".join(names), "without": ", ".join(without)}, "lists" + " without" * bool(without)
+        wanted = say(key, **values)
+        seen, kept = self.check.lists(names, without, say(key + "?", **values))
+        if not seen and step.get("else absent"):
+            raise Absent
+        if not seen:
+            raise Failure("unseen", wanted, say("did not show"))
+        if kept:
+            raise Failure("shown", wanted, say("lists still", names=", ".join(kept)))
+
+    def do_hides(self, text, step):
+        if not (self.check.confirms(step["ask"][LANG]) if not self.check.args.run else
+                text not in self.check.written()):
+            raise Failure("shown", step["wanted"][LANG], say("shown raw"))
+
+    def do_once(self, text, step):
+        """The client shows this text not more often than another that came only once."""
+        wanted = say("once", text=text)
+        if not self.check.args.run:
+            if not self.check.confirms(say("once?", text=text)):
+                raise Failure("shown", wanted, say("by your word"))
+            return
+        counts = [self.check.lines_with(each) for each in (text, step["as"])]
+        if counts[0] > max(counts[1], 1):
+            raise Failure("shown", wanted, say("times", times=counts[0]))
+
+    def do_notices(self, _what, step):
+        if not self.check.notices_end(step["ask"][LANG]):
+            raise Failure("unseen", step["wanted"][LANG], say("did not show"))
 
     def clear_up(self, farewell):
         for connection in self.connections.values():
@@ -483,7 +626,7 @@ class Program:
     """A program that the checker starts, and what it writes."""
 
     def __init__(self, command):
-        self.output = []
+        self.output, self.mark = [], 0
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, env=environment)
@@ -498,8 +641,11 @@ class Program:
     def has_ended(self):
         return self.process.poll() is not None
 
-    def written(self):
-        data = b"".join(self.output)
+    def size(self):
+        return sum(map(len, self.output))
+
+    def written(self, start=0):
+        data = b"".join(self.output)[start:]
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:  # the system's own, such as GBK on a Chinese Windows
@@ -533,6 +679,7 @@ class Check:
     def __init__(self, args):
         self.args, self.patience, self.framing, self.program = args, args.patience, "bare", None
         self.remarks, self.results, self.absent, self.kept = {}, [], set(), None
+        self.cruel, self.echoes = getattr(args, "cruel", None), []  # what was sent, for who prints all that comes
         self.stopped = None  # why no more cases can be run
 
     def remark(self, text, case=None):
@@ -549,7 +696,7 @@ class Check:
         try:
             missing = [feature for feature in case.get("needs", []) if feature in self.absent]
             if missing:
-                result.update(result="absent", reason=say("needs", feature=", ".join(missing)))
+                result.update(result="absent", reason=say("needs", feature=", ".join(map(feature_name, missing))))
             elif self.stopped:
                 raise Skipped(self.stopped)
             else:
@@ -562,9 +709,11 @@ class Check:
             self.absent.add(case.get("feature"))
             result["result"] = "absent"
         except Failure as failure:
-            cause = case.get("cause")
+            cause = failure.cause or case.get("cause")
             if failure.kind == "died":
                 cause = WORDS["dead cause"]
+            elif failure.kind == "crashed":
+                cause = {lang: WORDS["crash cause"][lang] + text for lang, text in cause.items()}
             result.update(result="failed", kind=failure.kind, expected=failure.expected, came=failure.came,
                           log=play.log[-8:], says=case.get("says"), cause=cause,
                           output=self.last_words if failure.kind == "died" or self.side == "client" else "")
@@ -692,12 +841,29 @@ class ClientCheck(Check):
 
     def __init__(self, args):
         super().__init__(args)
+        try:
+            command = words(args.run or "")
+        except ValueError:
+            raise OSError(say("open quote", command=args.run)) from None
+        if command and not shutil.which(command[0]):
+            raise OSError(say("no program", program=command[0]))
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(os.name != "nt"))
-        self.listener.bind((args.host, args.port))
-        self.listener.listen()
+        try:
+            self.listener.bind((args.host, args.port))
+            self.listener.listen()
+        except (OSError, OverflowError) as error:
+            key = "no such port" if isinstance(error, OverflowError) else \
+                "no such address" if isinstance(error, socket.gaierror) else LISTENING.get(error.errno, "cannot listen")
+            other = args.port + 1 if 1023 < args.port < 65535 else 4005
+            raise OSError(say(key, host=args.host, port=args.port, other=other, error=error)) from None
         self.address = self.listener.getsockname()
         self.typed = queue.Queue()  # what a person types into the checker
+        self.typed_lines = set()  # what the checker types into the client
+        self.has_started = self.has_written = self.is_mute = False
+        self.is_late = False  # whether it shows what has come only after something was typed
+        if self.cruel is not None:
+            print(say("cruel", seed=self.cruel))
         if not args.run:
             threading.Thread(target=lambda: [self.typed.put(line.strip()) for line in sys.stdin], daemon=True).start()
             print(say("by hand"))
@@ -709,55 +875,187 @@ class ClientCheck(Check):
     def ask(self, action, **values):
         """Has something done: types it into the client, or asks the person to do it."""
         values.update(host=self.address[0], port=self.address[1])
+        if action == "start" and self.kept:
+            self.kept.close()  # the client that comes now takes the place of that one
+            self.kept = None
         if not self.args.run:
-            print("  > " + say(action, **values), flush=True)
+            print("  > " + say("start again" if action == "start" and self.has_started else action, **values),
+                  flush=True)
         elif action == "start":
-            self.program = Program([word.format(**values) for word in words(self.args.run)])
+            if self.program:
+                self.program.stop()
+            try:
+                self.program = Program([filled_in(word, values) for word in words(self.args.run)])
+            except OSError as error:
+                came = say("cannot start", command=self.args.run, error=error)
+                raise Failure("unsendable", say("connects", **values), came) from None
         elif getattr(self.args, action):
-            self.program.type(getattr(self.args, action).format(**values))
+            line = filled_in(getattr(self.args, action), values)
+            self.typed_lines.add(line)
+            self.program.type(line)
+        self.has_started |= action == "start"
 
     def stop_if_asked(self):
         if not self.args.run and not self.typed.empty() and self.typed.get() == "s":
             raise Skipped(say("by you"))
 
     def accept(self):
-        deadline = time.monotonic() + max(self.patience, 15)  # to start takes longer than to answer
+        patience = max(self.patience, 15)  # to start takes longer than to answer
+        deadline = time.monotonic() + patience
         self.listener.settimeout(0.3)
         while time.monotonic() < deadline:
             self.stop_if_asked()
             try:
                 return Connection(self.listener.accept()[0])
             except socket.timeout:
-                pass
-        raise Failure("silence", say("start", host=self.address[0], port=self.address[1]),
-                      say("silence", seconds=self.patience))
+                if self.program and self.program.has_ended() and self.program.process.returncode:
+                    break  # it has crashed, which attempt will tell
+        raise Failure("silence", say("connects", host=self.address[0], port=self.address[1]),
+                      say("nobody", seconds=patience))
+
+    def confirms(self, question):
+        """Asks the person."""
+        deadline = time.monotonic() + self.patience
+        print("  ? " + question + "\n    " + say("yes or no"), flush=True)
+        while time.monotonic() < deadline:
+            try:
+                answer = self.typed.get(timeout=0.3)  # on Windows, Ctrl-C waits for the end of this
+            except queue.Empty:
+                continue
+            if answer == "s":
+                raise Skipped(say("by you"))
+            return answer != "n"
+        return False
+
+    # -- what the client shows
+
+    def mark(self):
+        """From here on counts what it shows."""
+        if self.program:
+            self.settle()
+            self.program.mark = self.program.size()
+
+    def settle(self, until_any=False):
+        """Waits until nothing is written for a moment; with `until_any`, first until something is."""
+        now = time.monotonic()
+        size, since, deadline = self.program.size(), now, now + min(self.patience, max(1, self.patience / 4))
+        waits = until_any and not self.shown().strip()
+        while now < deadline and (waits or now < since + 0.2):
+            time.sleep(0.02)
+            now = time.monotonic()
+            if self.program.size() != size:
+                size, since, waits = self.program.size(), now, False
+            waits = waits and self.program.thread.is_alive()
+
+    def written(self):
+        """All that the client has written since the mark."""
+        return self.program.written(self.program.mark) if self.program else ""
+
+    def shown(self):
+        """What it has written, without copies of the JSON that came, as in `cannot read {"Command":...`."""
+        text = self.written()
+        for echo in self.echoes:
+            text = text.replace(echo, "")
+        return text
+
+    def can_be_seen(self):
+        """Whether it writes anything at all; if not, what it shows is not judged."""
+        if not (self.program.written() or self.is_mute or self.program.has_ended()):
+            # Perhaps it waits for its user, and reads from its connection only then.
+            with contextlib.suppress(Failure):
+                self.ask("private", friend="Bobby", text="hello")
+            self.settle(until_any=True)
+            self.is_late = bool(self.program.written())
+        self.has_written |= bool(self.program.written())
+        self.is_mute = not self.has_written
+        if self.is_mute:
+            self.remark(say("note unseen"))
+        return self.has_written
+
+    def unseen(self, text):
+        """In words, why this text does not count as shown."""
+        return say("shows late" if self.is_late else "shows a copy" if text in self.written() else "did not show")
+
+    def appears(self, *texts):
+        """Whether all these are shown in time."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            has_ended = not self.program.thread.is_alive()
+            if all(text in self.shown() for text in texts):
+                return True
+            if time.monotonic() > deadline or has_ended:
+                return False
+            time.sleep(0.02)
 
     def shows(self, text):
-        deadline = time.monotonic() + self.patience
         if not self.args.run:
-            print("  ? " + say("shows?", text=text), flush=True)
-            while time.monotonic() < deadline:
-                try:
-                    answer = self.typed.get(timeout=0.3)  # on Windows, Ctrl-C waits for the end of this
-                except queue.Empty:
-                    continue
-                if answer == "s":
-                    raise Skipped(say("by you"))
-                return answer != "n"
-            return False
-        while text not in self.program.written():
-            if time.monotonic() > deadline:
-                if not self.program.written():
-                    self.remark(say("note unseen"))
-                return not self.program.written()
-            time.sleep(0.02)
-        return True
+            return self.confirms(say("shows?", text=text))
+        return self.appears(text) or not self.can_be_seen()
+
+    def lists(self, names, without, question):
+        """Whether the list of users has these names, and which of `without` it has too.
+
+        A client may show its list when asked, or whenever it changes."""
+        if not self.args.run:
+            return self.confirms(question), []
+        with contextlib.suppress(Failure):  # if it has ended, the list is not seen
+            self.ask("who")
+        if not self.appears(*names):
+            return False, []
+        self.settle()
+        return True, [name for name in without if name in self.shown()]
+
+    def lines_with(self, text):
+        """How many lines show this text, apart from JSON that the client prints, and echoes of what was typed."""
+        lines = [line for line in self.shown().splitlines() if text in line and "Message" not in line]
+        return len([line for line in lines if line.strip(" >:$#") not in self.typed_lines])
+
+    def notices_end(self, question):
+        """Whether the client does anything now that the connection has ended: says so, ends, or connects again."""
+        if not self.args.run:
+            return self.confirms(question)
+        deadline = time.monotonic() + self.patience
+        self.listener.settimeout(0.05)
+        while time.monotonic() < deadline:
+            if not self.program.thread.is_alive() or self.shown().strip():
+                return True
+            with contextlib.suppress(socket.timeout):
+                self.listener.accept()[0].close()
+                return True
+        return not self.can_be_seen()
+
+    def crash(self, play):
+        """How the client has crashed, in words; or None if it has not."""
+        program = self.program
+        if not program:
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.process.wait(0.1 if program.thread.is_alive() else 2)
+        code = program.process.poll()
+        if code and (code < 0 or not play.may_end):
+            return say("crashed", code=code)
+        return say("traceback") if CRASH.search(program.written()) else None
 
     def attempt(self, play, case):
         if not self.args.run:
             print(f"\n{case['id']}: {case['title'][LANG]}", flush=True)
+        failure = None
+        self.echoes, self.typed_lines, self.is_late = [], set(), False
         try:
-            play.run(case["steps"])
+            try:
+                play.run(case["steps"])
+                play.flush()
+            except Enough:
+                pass
+            except Failure as caught:
+                failure = caught
+            crash = self.crash(play)
+            if crash:
+                crashed = Failure("crashed", say("goes on"), f"{crash}\n{failure.came}" if failure else crash)
+                crashed.cause = failure and failure.cause
+                raise crashed
+            if failure:
+                raise failure
             left = list(play.connections.values())
             if not self.args.run and left and left[0].name and not left[0].is_over:
                 self.kept = left[0]  # spares the person from starting the client again
@@ -770,6 +1068,19 @@ class ClientCheck(Check):
         self.listener.close()
 
 
+# What keeps the checker from listening, and how it says so.
+LISTENING = {errno.EADDRINUSE: "port busy", errno.EACCES: "port forbidden", errno.EADDRNOTAVAIL: "no such address"}
+
+# How the runtimes of some languages begin to tell that nobody has caught an exception.
+CRASH = re.compile(r"^(Traceback \(most recent call last\)|Exception in thread |Unhandled exception|Uncaught |"
+                   r"panic: |fatal error: |thread '.*' .*panicked at )", re.M)
+
+
+def filled_in(text, values):
+    """A text in which {host} and the like are filled in; other braces stay as they are."""
+    return re.sub(r"\{(\w+)\}", lambda match: str(values.get(match[1], match[0])), text)
+
+
 # ---- the report ----------------------------------------------------------------------------------
 
 LANG = "en"
@@ -777,6 +1088,11 @@ LANG = "en"
 
 def say(key, **values):
     return WORDS[key][LANG].format(**values)
+
+
+def feature_name(feature):
+    """What an optional feature is called in the language of the report."""
+    return say("feature " + feature) if "feature " + feature in WORDS else feature
 
 
 def pad(text, width):
@@ -873,8 +1189,10 @@ def arguments():
     client.add_argument("--port", type=int, default=4004)
     client.add_argument("--run", metavar="COMMAND",
                         help="start the client by this; {host}, {port} and {name} in it are filled in")
+    client.add_argument("--cruel", nargs="?", type=int, const=random.randrange(10 ** 6), metavar="SEED",
+                        help="cut and join all that is sent, at unlucky places; the seed repeats a run")
     for action, default in (("login", ""), ("room", "{text}"), ("private", "@{friend} {text}"), ("logout", "/quit"),
-                            ("register", "/register {name} {password}")):
+                            ("register", "/register {name} {password}"), ("who", "/who")):
         client.add_argument("--" + action, default=default, metavar="LINE",
                             help=f"with --run: what to type to do this ({default or 'nothing'})".replace("%", "%%"))
     args = parser.parse_args()

@@ -25,6 +25,7 @@ mod attached;
 mod bot;
 mod certificate;
 mod checker;
+mod checker_clients;
 mod client;
 mod console;
 mod crashes;
