@@ -76,6 +76,17 @@ fn check_text(text: &Value, id: &Value) {
     }
 }
 
+/// Checks all texts for people in a part of a file, however deep they are.
+#[track_caller]
+fn check_texts(part: &Value, id: &Value) {
+    match part {
+        Value::Object(values) if values.contains_key("en") => check_text(part, id),
+        Value::Object(values) => values.values().for_each(|value| check_texts(value, id)),
+        Value::Array(values) => values.iter().for_each(|value| check_texts(value, id)),
+        _ => {}
+    }
+}
+
 /// Plays all cases on one server at the same time, as far as there are players.
 fn chatd_passes_every_case(way: Way) {
     let server = TestServer::calm();
@@ -132,6 +143,7 @@ fn the_cases_are_complete() {
             );
             assert!(id.len() < 26, "{id} is too long for the report's table");
             check_text(&case["title"], &case["id"]);
+            check_texts(&case["steps"], &case["id"]);
             let level = case["level"].as_str().unwrap();
             assert!(["required", "optional", "robust"].contains(&level), "{id}");
             assert!(level == "optional" || case.get("feature").is_none(), "{id}");
