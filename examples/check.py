@@ -556,7 +556,11 @@ class Play:
             sign = f"message number {len(self.reactions) + 1} after this"
             self.do_send(who, {"message": {"Command": "13", "FriendName": "Bobby", "Message": sign}})
             self.flush()
-            self.do_shows(sign, {})
+            try:
+                self.do_shows(sign, {})
+            except Failure as failure:
+                failure.cause = WORDS["no sign cause"]
+                raise
             shown = self.check.shown().split(sign)[0].rpartition("\n")[0]
             if not shown.strip():  # perhaps it takes a moment longer
                 self.check.settle()
@@ -1058,6 +1062,8 @@ class ClientCheck(Check):
                 crashed = Failure("crashed", say("goes on"), f"{crash}\n{failure.came}" if failure else crash)
                 crashed.cause = failure and failure.cause
                 raise crashed
+            if failure and self.is_late:
+                failure.cause = WORDS["late cause"]
             if failure:
                 raise failure
             left = list(play.connections.values())
