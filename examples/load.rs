@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use chatd::wire::{ClientMessage, FrameReader, Framing, ServerMessage};
 use clap::Parser;
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslStream, SslVerifyMode};
+use tungstenite::{Message, WebSocket};
 
 /// Play a class against a running chatd, and say how it went.
 #[derive(Clone, Debug, Parser)]
@@ -34,12 +35,15 @@ struct Options {
     /// Where the server is
     #[arg(default_value = "127.0.0.1")]
     host: String,
-    /// Its port [default: 4004, or 4399 with --tls]
+    /// Its port [default: 4004, 4399 with --tls, or 4080 with --web]
     #[arg(long)]
     port: Option<u16>,
     /// Connect with TLS
     #[arg(long)]
     tls: bool,
+    /// Connect as browsers do, by WebSocket
+    #[arg(long, conflicts_with = "tls")]
+    web: bool,
     /// How many users log in
     #[arg(long, default_value_t = 40)]
     users: usize,
@@ -60,7 +64,12 @@ struct Options {
 impl Options {
     /// Where to connect.
     fn address(&self) -> io::Result<SocketAddr> {
-        let port = self.port.unwrap_or(if self.tls { 4399 } else { 4004 });
+        let usual = match (self.tls, self.web) {
+            (true, _) => 4399,
+            (_, true) => 4080,
+            _ => 4004,
+        };
+        let port = self.port.unwrap_or(usual);
         let mut addresses = (self.host.as_str(), port)
             .to_socket_addrs()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.host)))?;
@@ -323,6 +332,7 @@ fn explain_one_address() {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<SslStream<TcpStream>>),
+    Web(Box<WebSocket<TcpStream>>),
 }
 
 impl Stream {
@@ -330,21 +340,53 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket,
             Stream::Tls(stream) => stream.get_ref(),
+            Stream::Web(socket) => socket.get_ref(),
         }
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(socket) => socket.read(buffer),
-            Stream::Tls(stream) => stream.read(buffer),
-        }
+    /// Reads what comes into `frames`.
+    fn read(&mut self, frames: &mut FrameReader) -> io::Result<usize> {
+        let space = frames.space();
+        let count = match self {
+            Stream::Plain(socket) => socket.read(space)?,
+            Stream::Tls(stream) => stream.read(space)?,
+            Stream::Web(socket) => {
+                let message = socket.read().map_err(into_io)?;
+                let text = message.into_data();
+                let mut rest = &text[..];
+                // The roster of a large class is longer than the space for one read.
+                while !rest.is_empty() {
+                    let space = frames.space();
+                    let count = space.len().min(rest.len());
+                    space[..count].copy_from_slice(&rest[..count]);
+                    frames.filled(count);
+                    rest = &rest[count..];
+                }
+                return Ok(text.len().max(1));
+            }
+        };
+        frames.filled(count);
+        Ok(count)
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Sends one line.
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
-            Stream::Plain(socket) => socket.write_all(bytes),
-            Stream::Tls(stream) => stream.write_all(bytes),
+            Stream::Plain(socket) => socket.write_all(line),
+            Stream::Tls(stream) => stream.write_all(line),
+            Stream::Web(socket) => {
+                let text = std::str::from_utf8(line).map_err(io::Error::other)?;
+                let message = Message::text(text.trim_end());
+                socket.send(message).map_err(into_io)
+            }
         }
+    }
+}
+
+fn into_io(error: tungstenite::Error) -> io::Error {
+    match error {
+        tungstenite::Error::Io(error) => error,
+        other => io::Error::other(other),
     }
 }
 
@@ -373,6 +415,10 @@ impl<'a> User<'a> {
             let mut stream = SslStream::new(Ssl::new(&context.build())?, socket)?;
             stream.connect().map_err(io::Error::other)?;
             Stream::Tls(Box::new(stream))
+        } else if class.options.web {
+            let url = format!("ws://{address}/chat");
+            let (socket, _) = tungstenite::client(url, socket).map_err(io::Error::other)?;
+            Stream::Web(Box::new(socket))
         } else {
             Stream::Plain(socket)
         };
@@ -410,7 +456,7 @@ impl<'a> User<'a> {
             name: User::name(self.number).into(),
             password: None,
         };
-        self.stream.write_all(&login.to_line())?;
+        self.stream.write_line(&login.to_line())?;
         let options = &self.class.options;
         let per_user = |rate: f64| match rate / options.users as f64 {
             0.0 => Duration::MAX,
@@ -447,7 +493,7 @@ impl<'a> User<'a> {
             });
             self.receive(wait)?;
         }
-        self.stream.write_all(&ClientMessage::Logout.to_line())?;
+        self.stream.write_line(&ClientMessage::Logout.to_line())?;
         // The server closes when all it owed is sent. Leaving earlier would look like a lost connection.
         while self.receive(LOOK_UP).is_ok() {}
         let mut all = self
@@ -480,7 +526,7 @@ impl<'a> User<'a> {
                 .to_line()
             }
         };
-        self.stream.write_all(&line)
+        self.stream.write_line(&line)
     }
 
     /// Reads what comes, for at most `wait`.
@@ -488,9 +534,9 @@ impl<'a> User<'a> {
         self.stream
             .socket()
             .set_read_timeout(Some(wait.max(Duration::from_micros(100))))?;
-        match self.stream.read(self.frames.space()) {
+        match self.stream.read(&mut self.frames) {
             Ok(0) => return Err(io::Error::other("the server closed the connection")),
-            Ok(count) => self.frames.filled(count),
+            Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 return Ok(());
             }

@@ -49,7 +49,7 @@ Settings and data folder of the systemd service.
 .B chatd
 Serves a class.
 .TP
-.B chatd \-\-port 5004 \-\-tls\-port 5399 \-\-data\-dir class\-7b
+.B chatd \-\-port 5004 \-\-tls\-port 5399 \-\-web\-port 5080 \-\-data\-dir class\-7b
 Serves another class on the same machine.
 .TP
 .B nc 127.0.0.1 4004

@@ -41,10 +41,8 @@ pub fn info(
     let tls = reachable(handle.tls_addresses(), own);
     let mut out = String::new();
     writeln!(out, "{}\n", texts::running(env!("CARGO_PKG_VERSION")))?;
-    if let Some((address, own)) = web.first() {
-        // A link to this machine alone is of no use to a telephone.
-        let can_be_scanned = has_room_for_code && own.reach == Reach::Network;
-        write_url(&mut out, *address, can_be_scanned)?;
+    if let Some((address, _)) = web.first() {
+        writeln!(out, "  {}\n", texts::in_a_browser(*address))?;
     }
     write_table(&mut out, &plain, &tls)?;
     if let Some(fingerprint) = handle.fingerprint() {
@@ -84,6 +82,14 @@ pub fn info(
         1 => writeln!(out, "{}", texts::one_ban())?,
         count => writeln!(out, "{}", texts::some_bans(count))?,
     }
+    // At the end, since a small terminal has no room for the rest beside it. To a telephone a link to this machine alone is
+    // of no use.
+    if let Some((address, own)) = web.first()
+        && has_room_for_code
+        && own.reach == Reach::Network
+    {
+        write_code(&mut out, &format!("http://{address}"))?;
+    }
     Ok(out)
 }
 
@@ -93,21 +99,20 @@ pub fn has_room_for_code() -> bool {
     size.is_some_and(|(width, height)| width.0 >= CODE_COLUMNS && height.0 >= CODE_LINES)
 }
 
-/// The address of the page, and the same as a QR code for telephones.
-fn write_url(out: &mut String, address: SocketAddr, can_be_scanned: bool) -> fmt::Result {
-    let url = format!("http://{address}");
-    writeln!(out, "  {} {url}\n", texts::in_a_browser())?;
-    if can_be_scanned && let Ok(code) = QrCode::with_error_correction_level(&url, EcLevel::L) {
-        let picture = code
-            .render::<Dense1x2>()
-            // Terminals are dark more often than not. Readers of codes take both.
-            .dark_color(Dense1x2::Dark)
-            .light_color(Dense1x2::Light)
-            .build();
-        for line in picture.lines() {
-            writeln!(out, "  {line}")?;
-        }
-        out.push('\n');
+/// A QR code for telephones.
+fn write_code(out: &mut String, url: &str) -> fmt::Result {
+    let Ok(code) = QrCode::with_error_correction_level(url, EcLevel::L) else {
+        return Ok(());
+    };
+    // Most terminals are dark: there blanks are the code's dark parts, and blocks its light ones.
+    let picture = code
+        .render::<Dense1x2>()
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
+        .build();
+    writeln!(out, "\n{}", texts::for_telephones(url))?;
+    for line in picture.lines() {
+        writeln!(out, "  {line}")?;
     }
     Ok(())
 }

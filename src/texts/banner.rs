@@ -1,5 +1,6 @@
 //! What the teacher reads when the server has started.
 
+use std::net::SocketAddr;
 use std::path::Display;
 
 use super::texts;
@@ -29,10 +30,14 @@ texts! {
         en: "browser",
         zh: "浏览器",
     }
-    /// In front of a URL.
-    in_a_browser {
-        en: "in a browser:",
-        zh: "用浏览器打开：",
+    in_a_browser(address: SocketAddr) {
+        en: "in a browser: http://{address}",
+        zh: "用浏览器打开：http://{address}",
+    }
+    /// Above a code to be scanned.
+    for_telephones(url: &str) {
+        en: "For telephones, {url}:",
+        zh: "手机扫描打开 {url}：",
     }
     port(number: u16) {
         en: "port {number}",

@@ -10,6 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{InputModes, LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::harness::{Client, Way, came, left, said};
+use crate::language::bannable_address;
 use crate::process::{Chatd, Output, Process, chatd};
 use crate::signals::{flood, stalled};
 
@@ -370,6 +371,34 @@ fn quit_asks_when_somebody_is_online_and_any_other_answer_is_a_command() {
     terminal.expect(" YES \r", "The server stops.");
     while anna.receive()["Command"] != "10" {}
     terminal.expect_end(0);
+}
+
+#[test]
+fn a_code_for_telephones_is_shown_where_there_is_room_and_somebody_to_scan_it() {
+    let Some(lan) = bannable_address() else {
+        eprintln!("SKIPPED: this test needs an address that is not loopback");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let banner = |columns, arguments: &[&str]| {
+        let mut command = chatd(folder.path());
+        command.args(arguments);
+        let mut terminal = Terminal::start_in("en", command);
+        // Half a block is a light square above a dark one.
+        let has_code = |text: &str| text.contains("For telephones") && text.contains('▄');
+        let first = has_code(&terminal.chatd.banner);
+        resize(&terminal.keyboard, columns);
+        let again = terminal.expect_answer("info\r", "Names, bans");
+        terminal.expect("quit\r", "The server stops.");
+        terminal.expect_end(0);
+        (first, has_code(&again))
+    };
+    let lan = lan.to_string();
+    assert_eq!(banner(80, &["--bind", &lan]), (true, true));
+    assert_eq!(banner(40, &["--bind", &lan]), (true, false));
+    assert_eq!(banner(80, &["--bind", &lan, "--no-qr"]), (false, false));
+    assert_eq!(banner(80, &["--bind", "127.0.0.1"]), (false, false));
+    assert_eq!(banner(80, &["--bind", &lan, "--no-web"]), (false, false));
 }
 
 #[test]

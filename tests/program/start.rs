@@ -1,8 +1,9 @@
 //! What a start prints, and the commands in it.
 
+use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 
-use crate::harness::{Client, Way};
+use crate::harness::{Client, PATIENCE, Way};
 use crate::process::{Chatd, Process, chatd};
 
 /// This machine's addresses that others can use.
@@ -96,6 +97,32 @@ fn a_start_without_tls_tells_of_no_tls() {
         assert!(!server.banner.contains(word), "{}", server.banner);
     }
     server.guest("Anna").log_out();
+    server.stop();
+}
+
+#[test]
+fn the_address_of_the_page_comes_first_and_the_page_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Chatd::start(chatd(folder.path()));
+    let url = server.banner.lines().find(|line| !line.trim().is_empty());
+    assert!(url.unwrap().contains("Students connect to"));
+    let (_, url) = server.banner.split_once("in a browser: http://").unwrap();
+    let address = url.lines().next().unwrap();
+    assert!(server.banner.find(address) < server.banner.find("plain"));
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut page = String::new();
+    socket.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+    assert!(page.contains("</html>"), "{page}");
+    server.stop();
+
+    let mut command = chatd(folder.path());
+    command.arg("--no-web");
+    let server = Chatd::start(command);
+    assert!(!server.banner.contains("browser"), "{}", server.banner);
     server.stop();
 }
 

@@ -49,8 +49,8 @@ pub(super) struct Answers<'a> {
     pub(super) moderator: &'a Moderator,
     /// Whether somebody types, who can be asked.
     pub(super) is_terminal: bool,
-    /// Whether a QR code can be shown.
-    pub(super) has_room_for_code: bool,
+    /// Whether a QR code may be shown, if there is room.
+    pub(super) may_show_codes: bool,
     /// The folder in which files are that are named without one; that of the process if this is empty.
     pub(super) folder: PathBuf,
     /// Of the clock on the teacher's wall.
@@ -167,8 +167,8 @@ impl Answers<'_> {
                 verbs::numbers_since(&self.clock_of(stats.started), &stats.to_string())
             }
             ConsoleCommand::Info => {
-                banner::info(self.handle, &own_addresses(), self.has_room_for_code)
-                    .unwrap_or_default()
+                let has_room = self.may_show_codes && banner::has_room_for_code();
+                banner::info(self.handle, &own_addresses(), has_room).unwrap_or_default()
             }
             ConsoleCommand::Help => help(),
             ConsoleCommand::Quit => String::new(),

@@ -31,7 +31,6 @@ use self::conversation::Conversation;
 use self::editor::Editor;
 use self::lines::{Lines, Typed};
 use self::watched::lines_of;
-use super::banner;
 use super::handle::Handle;
 use super::inbox::StudentMessage;
 use crate::printable::{Printable, without_controls};
@@ -194,9 +193,7 @@ fn obey_lines(
         handle,
         moderator: handle.moderator(),
         is_terminal: place.is_terminal,
-        has_room_for_code: !place.is_attached
-            && banner::has_room_for_code()
-            && handle.shows_codes(),
+        may_show_codes: !place.is_attached && handle.shows_codes(),
         folder: place.folder,
         zone: jiff::tz::TimeZone::system(),
         watched,
