@@ -8,13 +8,13 @@ What is checked is not written here but in tests/vectors/*.json: short scripts o
 "expect that", which docs/checker.md explains. This program reads such a script (Play), does what
 it says over sockets (Connection), compares what comes with a pattern (differs), and reports.
 """
-import argparse, atexit, codecs, contextlib, errno, json, locale, os, queue, random, re, shlex, shutil, socket, ssl
-import string, struct, subprocess, sys, tempfile, threading, time, unicodedata
+import argparse, atexit, codecs, contextlib, errno, json, locale, os, queue, random, re, shlex, shutil, signal, socket
+import ssl, string, struct, subprocess, sys, tempfile, threading, time, unicodedata
 from pathlib import Path
 
 QUIET = 0.5  # seconds of silence that count as "nothing comes", where nothing can be asked for
 COUNTED = {"server": {"11", "12", "13", "30", "31", "32"}, "client": {"01", "02", "03", "04", "05"}}
-WORDS = {}  # what the report says, in each language; words.json, beside the cases, has them
+WORDS, ARGPARSE = {}, {}  # what the checker and argparse say, in each language; words.json, beside the cases, has it
 
 
 class Failure(Exception):
@@ -26,6 +26,8 @@ class Failure(Exception):
         super().__init__(kind)
         self.kind, self.expected, self.came = kind, expected, came
         self.cause = None  # what is likely to be wrong, if that is not the case's own cause
+        self.code = None  # that of the message which came instead
+        self.output, self.passed_again = "", False
 
 
 class Skipped(Exception):
@@ -33,7 +35,11 @@ class Skipped(Exception):
 
 
 class Absent(Exception):
-    """The program does not have this optional feature."""
+    """The program does not have this optional feature; `failure` is what shows it, if something is missing."""
+
+    def __init__(self, failure=None):
+        super().__init__()
+        self.failure = failure
 
 
 class Enough(Exception):
@@ -63,15 +69,16 @@ def describe(pattern):
     operator = next((key for key in pattern if key.startswith("$")), None)
     inner = pattern.get(operator)
     if operator in ("$any", "$save", "$same"):
-        return "<anything>" if operator == "$any" else f"<{inner}>"
+        return f"<{say('anything')}>" if operator == "$any" else f"<{inner}>"
     if operator == "$type":
-        return f"<{inner}>"
+        return f"<{say(inner)}>"
     if operator == "$oneOf":
         return "|".join(map(describe, inner))
     if operator in ("$contains", "$lacks"):
-        return ("[...," if operator == "$contains" else "[not ") + ",".join(map(describe, inner)) + ",...]"
+        return (f"[{say('with')} " if operator == "$contains" else f"[{say('without')} ") + ",".join(
+            map(describe, inner)) + "]"
     if operator == "$absent":
-        return "<no such key>"
+        return f"<{say('missing')}>"
     if operator == "$optional":
         return describe(inner) + "?"
     return "{" + ",".join(f'"{key}":{describe(value)}' for key, value in pattern.items()) + "}"
@@ -192,6 +199,7 @@ class Connection:
 
     def __init__(self, sock):
         self.sock, self.reader, self.name, self.is_over = sock, Reader(), None, False
+        self.asked, self.has_two_names, self.has_left = None, False, False  # asked: the name in its last 01
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data, patience):
@@ -216,8 +224,8 @@ class Connection:
             except UnicodeDecodeError as error:
                 raise Failure("mismatch", came=say("not utf-8", data=error.object[:40])) from None
             except (ValueError, RecursionError) as error:
-                what = short(error.doc) if isinstance(error, json.JSONDecodeError) else error
-                raise Failure("mismatch", came=say("not json", error=what)) from None
+                excerpt = short(getattr(error, "doc", None) or self.reader.rest(), 80)
+                raise Failure("mismatch", came=say("not json", data=excerpt)) from None
             except (socket.timeout, ssl.SSLWantReadError):
                 raise Failure("silence") from None
             except OSError:
@@ -315,7 +323,7 @@ class Play:
             self.connections[who] = Connection(self.check.dial())
         except OSError as error:
             address = "%s:%s" % self.check.address
-            raise Failure("unsendable", came=say("cannot connect", address=address, error=error)) from None
+            raise Failure("unsendable", came=say("cannot connect", address=address, error=reason(error))) from None
 
     def do_login(self, who, step):
         self.do_connect(who, step)
@@ -346,6 +354,7 @@ class Play:
         if self.check.cruel is not None:
             self.held.append((connection, data))
             return
+        self.check.sends(connection, data)
         cuts = step.get("cut", [])
         self.send_in_pieces(connection, data, range(1, len(data)) if cuts == "every byte" else cuts, step)
         if self.check.side == "client":
@@ -362,9 +371,7 @@ class Play:
                     time.sleep(step.get("pause", 1) / 1000)
         except OSError as error:
             if not step.get("may fail"):
-                gone = isinstance(error, (BrokenPipeError, ConnectionResetError, ConnectionAbortedError))
-                why = say("closed") if gone else say("takes nothing") if isinstance(error, socket.timeout) else error
-                raise Failure("unsendable", came=say("unsendable", error=why)) from None
+                raise Failure("unsendable", came=say("unsendable", error=reason(error))) from None
 
     def flush(self):
         """Sends what was held back to be cut and joined."""
@@ -403,6 +410,7 @@ class Play:
                 self.check.stop_if_asked()
                 continue
             self.note(who, "<-" if self.check.side == "server" else "->", compact(message))
+            self.check.receives(connection, message)
             if connection.reader.framing in ("newline", "bare", "length"):
                 self.check.remark(say("note " + connection.reader.framing), self.case)
             if self.counts(message, codes):
@@ -431,24 +439,28 @@ class Play:
         codes = {each.get("code") for each in wanted}
         words = say("all" if in_any_order else "or").join(
             self.told(who, each) for each in wanted if not each.get("wrong"))
-        patience = self.patience
-        if any("nothing" in each for each in wanted):
-            patience = max(QUIET, min(self.patience / 4, 5))  # a person's patience is longer than a program needs
+        may_be_silent = any("nothing" in each for each in wanted)
         while wanted:
+            # To wait for nothing, a person's patience is longer than a program needs.
+            patience = max(QUIET, min(self.patience / 4, 5)) if may_be_silent else self.check.patience_for(codes)
+            begin = time.monotonic()
             try:
                 message = self.next_message(who, codes, patience)
                 fitting = [each for each in wanted if "code" in each and not each.get("wrong")
                            and not self.unlike(each, message)]
                 failure = Failure("mismatch", words, self.came(wanted, message))
+                failure.code = code_of(message)
             except Failure as caught:
                 fitting = [each for each in wanted if {"silence": "nothing", "closed": "end"}.get(caught.kind) in each]
                 failure, message = caught, None
                 failure.expected = words
-                failure.came = caught.came or self.silence(who, caught.kind)
+                failure.came = caught.came or self.silence(who, caught.kind, patience)
+            if not may_be_silent:
+                self.check.waited(codes, time.monotonic() - begin, failure.kind)
             if not fitting:
                 is_other = message is not None and code_of(message) not in codes
                 if step.get("else absent") and (failure.kind != "mismatch" or is_other):
-                    raise Absent
+                    raise Absent(failure)
                 raise failure
             if "note" in fitting[0]:
                 self.notes.append(fitting[0]["note"][LANG])
@@ -460,9 +472,9 @@ class Play:
                 return
             wanted.remove(fitting[0])
 
-    def silence(self, who, kind):
+    def silence(self, who, kind, patience):
         rest = self.connections[who].reader.rest()
-        what = say("closed") if kind == "closed" else say("silence", seconds=self.patience)
+        what = say("closed") if kind == "closed" else say("silence", seconds=round(patience, 1))
         return what + (say("rest", rest=short(rest)) if rest else "")
 
     def came(self, wanted, message):
@@ -489,12 +501,20 @@ class Play:
     def do_close(self, who, _step):
         self.may_end = True
         self.note(who, "--", say("close"))
-        self.connections.pop(who).close()
+        self.end(who)
 
     def do_reset(self, who, _step):
         self.may_end = True
         self.note(who, "--", say("reset"))
-        self.connections.pop(who).close(reset=True)
+        self.end(who, reset=True)
+
+    def end(self, who, reset=False):
+        connection = self.connections.pop(who)
+        if reset:
+            connection.close(reset)
+        else:
+            self.check.close(connection)
+        self.check.ended(connection)
 
     def do_half_close(self, who, _step):
         self.may_end = True
@@ -618,15 +638,10 @@ class Play:
         if not self.check.notices_end(step["ask"][LANG]):
             raise Failure("unseen", step["wanted"][LANG], say("did not show"))
 
-    def clear_up(self, farewell):
+    def clear_up(self):
         for connection in self.connections.values():
-            try:
-                if farewell == "logout" and connection.name and not connection.is_over:
-                    connection.send(framed({"Command": "03"}, self.check.framing), QUIET)
-                if connection is not self.check.kept:
-                    connection.close()
-            except OSError:
-                pass
+            if connection is not self.check.kept:
+                connection.close()
 
 
 # ---- the two kinds of check ----------------------------------------------------------------------
@@ -635,26 +650,38 @@ class Program:
     """A program that the checker starts, and what it writes."""
 
     def __init__(self, command):
-        self.output, self.mark = [], 0
+        self.output, self.errors = [], []  # all that it writes; what of that goes to its standard error
+        self.mark = 0
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, env=environment)
-        self.thread = threading.Thread(target=self.gather, daemon=True)
-        self.thread.start()
+        # It gets a group of its own, so that what it starts itself can be ended with it (`npm start`, `cargo run`).
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
+                                        stderr=subprocess.PIPE, start_new_session=os.name != "nt")
+        self.threads = [threading.Thread(target=self.gather, args=pipe, daemon=True)
+                        for pipe in ((self.process.stdout, []), (self.process.stderr, self.errors))]
+        for thread in self.threads:
+            thread.start()
         atexit.register(self.stop)
 
-    def gather(self):
-        for data in iter(lambda: self.process.stdout.read1(65536), b""):
+    def gather(self, pipe, also):
+        for data in iter(lambda: pipe.read1(65536), b""):
             self.output.append(data)
+            also.append(data)
 
     def has_ended(self):
         return self.process.poll() is not None
+
+    def may_write(self):
+        """Whether anything may still come: its output is open, or that of a program which it has started."""
+        return any(thread.is_alive() for thread in self.threads)
 
     def size(self):
         return sum(map(len, self.output))
 
     def written(self, start=0):
-        data = b"".join(self.output)[start:]
+        return self.text(self.output, start)
+
+    def text(self, parts, start=0):
+        data = b"".join(parts)[start:]
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:  # the system's own, such as GBK on a Chinese Windows
@@ -662,6 +689,12 @@ class Program:
 
     def last_lines(self):
         return "\n".join(self.written().splitlines()[-6:])
+
+    def errors_since(self, mark):
+        """The end of what it wrote to its standard error after it had written `mark` parts there."""
+        text = re.sub(r'  File "[^"]*[/\\][Ll]ib[/\\](python[0-9.]+[/\\])?\w+([/\\]\w+)*\.py".*\n(    .*\n)*', "",
+                      self.text(self.errors[mark:]))  # not where Python itself was: that is of no use to beginners
+        return "\n".join(text.splitlines()[-12:])
 
     def type(self, line):
         try:
@@ -671,9 +704,18 @@ class Program:
             raise Failure("unsendable", came=say("does not listen", line=line)) from None
 
     def stop(self):
+        if os.name == "nt" and not self.has_ended():
+            subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.process.pid)], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+        elif os.name != "nt":
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except OSError:
+                pass  # nothing of it is left
         self.process.kill()
         self.process.wait()
-        self.thread.join(1)  # not for ever: a child of the program may hold the pipe open
+        for thread in self.threads:
+            thread.join(1)  # not for ever: a child of the program may hold the pipe open
 
 
 def words(command):
@@ -689,14 +731,39 @@ class Check:
         self.args, self.patience, self.framing, self.program = args, args.patience, "bare", None
         self.remarks, self.results, self.absent, self.kept = {}, [], set(), None
         self.cruel, self.echoes = getattr(args, "cruel", None), []  # what was sent, for who prints all that comes
+        self.first = {}  # what the report must say first
         self.stopped = None  # why no more cases can be run
 
     def remark(self, text, case=None):
         """Something that the protocol leaves open, and how this program does it."""
         self.remarks.setdefault(text, case["id"] if case else "")
 
+    def in_order(self, cases):
+        return cases
+
     def stop_if_asked(self):
         """Raises Skipped if the user does not want this case."""
+
+    def patience_for(self, _codes):
+        """How long to wait for a message with one of these codes."""
+        return self.patience
+
+    # What a case does is told to the check by these; only the check of a server wants to know.
+
+    def waited(self, codes, seconds, outcome):
+        pass
+
+    def sends(self, connection, data):
+        pass
+
+    def receives(self, connection, message):
+        pass
+
+    def ended(self, connection):
+        pass
+
+    def close(self, connection):
+        connection.close()
 
     def run(self, case):
         """Runs one case, and returns its result as a dictionary for the report."""
@@ -718,40 +785,105 @@ class Check:
             self.absent.add(case.get("feature"))
             result["result"] = "absent"
         except Failure as failure:
-            cause = failure.cause or case.get("cause")
-            if failure.kind == "died":
-                cause = WORDS["dead cause"]
-            elif failure.kind == "crashed":
-                cause = {lang: WORDS["crash cause"][lang] + text for lang, text in cause.items()}
             result.update(result="failed", kind=failure.kind, expected=failure.expected, came=failure.came,
-                          log=play.log[-8:], says=case.get("says"), cause=cause,
-                          output=self.last_words if failure.kind == "died" or self.side == "client" else "")
+                          log=play.log[-8:], says=case.get("says"), cause=likely_cause(case, failure),
+                          output=self.last_words if self.side == "client" else failure.output)
+            if failure.passed_again:
+                result["again"] = "passed"
         self.results.append(result)
         return result
+
+
+def likely_cause(case, failure):
+    """The cause that the case names, and what the failure itself suggests."""
+    causes = [WORDS["dead cause"] if failure.kind == "died" else failure.cause or case.get("cause")]
+    if failure.kind == "crashed":
+        causes.insert(0, WORDS["crash cause"])
+    if RACES.search(failure.output):
+        causes.insert(0, WORDS["race cause"])
+    elif JOINED.search(failure.output):
+        causes.insert(0, WORDS["joined cause"])
+    elif failure.code in ("30", "31"):
+        causes.append(WORDS["presence cause"])
+    if failure.passed_again:
+        causes.insert(0, WORDS["again cause"])
+    causes = list(filter(None, causes))
+    if not causes:
+        return None
+    return {lang: space.join(cause[lang] for cause in causes) for lang, space in (("en", " "), ("zh", ""))}
+
+
+# What Python, Java, C# and Go say of a list or map that changes while it is being used.
+RACES = re.compile("changed size during iteration|mutated during iteration|ConcurrentModificationException"
+                   "|Collection was modified|concurrent map ")
+# What Python and JavaScript say of two objects where they expect one.
+JOINED = re.compile("JSONDecodeError: Extra data|after JSON at position")
 
 
 class ServerCheck(Check):
     """Plays clients against a server."""
 
     side = "server"
+    KEPT = 40  # connections that stay open, at most; see let_go
 
     def __init__(self, args):
         super().__init__(args)
-        self.address, self.last_words = (args.host, args.port), ""
-        self.farewell = "close"  # how clients leave after a case: "close", or "logout" if that kills the server
-        self.is_mute = False
+        self.address = (args.host, args.port)
+        self.slowest, self.lost, self.silences = 0, 0, {}  # seconds of the slowest answer, and in silences; by code
+        self.is_second_try, self.second_tries_end = False, time.monotonic() + 60
+        self.heard, self.mute = set(), None  # the codes that have come; why nothing else can be tried
+        self.gone = {}  # the names of users who have left, and their connections if those are still open
+        self.ghosts = {}  # those of `gone` whom Friends still showed at the last look
+        self.second_names = set()  # of connections that have logged in twice
+        self.held = []  # connections of users whom nobody has logged out yet, or who are said to be online still
+        self.strangers = []  # other connections that are kept open
+        self.farewell = "close" if args.run else "hold"
+        self.lethal = set()  # the ways to leave that ended the server
+        self.can_tell_deaf, self.keeps_strangers, self.was_patient, self.starts = True, not args.run, False, 0
         error = self.start()
         if error:
-            raise OSError(say("cannot connect", address="%s:%s" % self.address, error=error))
+            raise OSError(error)
+        self.get_acquainted()
+
+    def get_acquainted(self):
+        """Finds out how messages must be framed; or that there is nobody to talk to."""
+        outcomes = []
         for self.framing in ("bare", "newline", "length"):
-            if self.answers():
+            user, friends, outcome = self.log_in()
+            if outcome in ("let in", "refused"):
                 break
+            outcomes.append(outcome)
         else:
-            self.framing, self.is_mute = "bare", True
+            self.framing = "bare"
+            self.mute = say("closes at once") if set(outcomes) == {"closed"} else say("mute", seconds=self.patience)
+            return
         if self.framing != "bare":
             self.remark(say("note needs " + self.framing))
+        if not user:
+            return
+        former = re.search('"((?:check|alice|bobby|carol|dora)[a-z0-9]{6})"', friends.replace(compact(user.name), ""))
+        other = self.log_in()[0]
+        if not other:  # it serves one after the other
+            self.farewell, self.keeps_strangers = "close", False
+        elif self.hears(user, other, self.patience if former else max(QUIET, 0.2 * self.patience)):
+            self.heard.add("30")
+        elif former:
+            self.stopped = say("former", name=former.group(1))
+        self.release([user, other] if other else [user])
+        if self.args.run and self.look() in ("ghosts", "deaf"):
+            self.farewell = "logout"
+            self.renew()
+
+    def what_it_wrote(self):
+        written = self.program.last_lines() if self.program else ""
+        return f"\n{say('stderr')}\n{written}" if written else ""
+
+    # -- the server as a program
 
     def dial(self):
+        if self.spare:
+            sock, self.spare = self.spare, None
+            return sock
         sock = socket.create_connection(self.address, self.patience)
         if self.args.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -760,87 +892,436 @@ class ServerCheck(Check):
         return sock
 
     def start(self):
-        """Starts the server if that is ours to do. Returns the error if its port does not open."""
-        if self.args.run:
-            if self.wait_for_port(0) is None:
-                return say("in use")
-            self.program = Program(words(self.args.run))
-        return self.wait_for_port(15 if self.args.run else 0)
+        """Starts the server if that is ours to do. Returns what is wrong if its port does not open."""
+        deadline = time.monotonic() + (15 if self.args.run else 0)
+        self.gone, self.held, self.strangers, self.spare = {}, [], [], None
+        if self.args.run and self.wait_for_port(time.monotonic()) is None:
+            self.spare.close()
+            return in_use(self.address[1])
+        while True:
+            if self.args.run:
+                try:
+                    self.program = Program(words(self.args.run))
+                except (OSError, ValueError, IndexError) as error:
+                    return say("cannot start", command=self.args.run, error=reason(error))
+                self.starts += 1
+            error = self.wait_for_port(deadline)
+            if error is None:
+                return None
+            if not self.args.run:
+                return say("cannot connect", address="%s:%s" % self.address, error=reason(error))
+            ended = self.program.has_ended()
+            self.program.stop()  # all that it wrote has come then
+            is_busy = ended and re.search("in use|EADDRINUSE|10048", self.program.last_lines())
+            if is_busy and self.starts > 1 and time.monotonic() < deadline - 2:
+                time.sleep(1)  # the system has not let go of the port yet
+                continue
+            what = say("ended at once", code=self.program.process.returncode) if ended else \
+                say("port stays closed", port=self.address[1])
+            if is_busy and self.starts > 1:
+                what += " " + say("reuse")
+            return what + self.what_it_wrote()
 
-    def wait_for_port(self, seconds):
-        deadline = time.monotonic() + seconds
+    def wait_for_port(self, deadline):
         while True:
             try:
-                self.dial().close()
+                self.spare = self.dial()  # to be used: some servers stumble over one that is closed and said nothing
                 return None
             except OSError as error:
                 if time.monotonic() >= deadline or (self.program and self.program.has_ended()):
                     return error
-            time.sleep(0.1)
+            time.sleep(0.05)
 
-    def answers(self):
-        """Whether the server answers a login."""
+    def finish(self):
+        held, self.held = self.held, []
+        if self.farewell == "hold":
+            self.farewell = "logout"  # leaves nothing behind that would be in the way of the next run
+        self.release(held)
+        if self.gone and not self.program and not self.stopped:
+            self.look()
+        for connection in [*self.strangers, *self.held, *filter(None, [self.spare, *self.gone.values()])]:
+            connection.close()
+        if self.program:
+            self.program.stop()
+
+    # -- how long to wait
+
+    def patience_for(self, codes):
+        """Shorter where the same has not come twice already, or much time was lost; long for a slow server."""
+        again = self.is_second_try or min((self.silences.get(code, 0) for code in codes if code), default=0) >= 2
+        if self.lost > 10 * self.patience:
+            share = 0.1
+        else:
+            share = 0.2 if again or self.lost > 5 * self.patience else 1
+        return min(self.patience, max(share * self.patience, QUIET, 5 * self.slowest))
+
+    def waited(self, codes, seconds, outcome):
+        if outcome == "silence":
+            self.lost += seconds
+            for code in codes:
+                self.silences[code] = self.silences.get(code, 0) + 1
+        elif outcome == "mismatch":  # something came
+            self.slowest = max(self.slowest, seconds)
+
+    # -- who is online
+
+    def sends(self, connection, data):
+        if re.search(rb'"Command"\s*:\s*"01"', data):
+            name = re.search(rb'"Name"\s*:\s*"([^"\\]+)"', data)
+            connection.asked = name and name.group(1).decode()
+        if re.search(rb'"Command"\s*:\s*"03"', data):
+            connection.has_left = True
+
+    def receives(self, connection, message):
+        code = code_of(message)
+        self.heard.add(code)
+        if code == "11" and message.get("Flag") == 1:
+            if connection.name not in (None, connection.asked):
+                self.second_names.add(connection.asked)
+                connection.has_two_names = True
+            connection.name = connection.name or connection.asked
+        elif code == "11":
+            connection.asked = None
+
+    def ended(self, connection):
+        for name in filter(None, {connection.name, connection.asked}):
+            self.gone[name] = None
+
+    def log_in(self):
+        """A new user: its connection or None, Friends as JSON, and "let in", "refused", "silence" or "closed"."""
         name = "check" + "".join(random.choices(string.ascii_lowercase, k=6))
+        connection, message, outcome = None, None, "closed"
+        begin = time.monotonic()
         try:
             connection = Connection(self.dial())
+            data = framed({"Command": "01", "Name": name}, self.framing)
+            connection.send(data, self.patience)
+            self.sends(connection, data)
+            while code_of(message) != "11":
+                message = connection.receive(begin + self.patience_for({"11"}) - time.monotonic())
+            self.receives(connection, message)
+            outcome = "let in" if connection.name else "refused"
+        except Failure as failure:
+            outcome = failure.kind
+            self.waited({"11"}, time.monotonic() - begin, failure.kind if failure.kind == "silence" else "")
         except OSError:
-            return False
-        try:
-            connection.send(framed({"Command": "01", "Name": name}, self.framing), self.patience)
-            deadline = time.monotonic() + max(self.patience, 5)
-            while time.monotonic() < deadline:
-                if code_of(connection.receive(deadline - time.monotonic())) == "11":
-                    return True
-            return False
-        except (Failure, OSError):
-            return False
-        finally:
+            pass
+        if outcome == "let in":
+            return connection, compact(message.get("Friends")).lower(), outcome
+        if connection:
             connection.close()
+        return None, "", outcome
+
+    def let_go(self, play):
+        """The users of a case leave.
+
+        A server may keep users who are gone in its list and stumble over them ever after. Where it can't be started
+        afresh, each leaves by 03 therefore, and its connection is closed once the server has taken it off the list.
+        What 03 does to the server is for the case `logout` to find out; until then, connections are held.
+        """
+        users = []
+        for connection in play.connections.values():
+            if (connection.name or connection.asked) and not connection.is_over:
+                users.append(connection)
+            elif self.keeps_strangers and not connection.is_over and len(self.strangers) < self.KEPT:
+                self.strangers.append(connection)
+            else:
+                self.close(connection)
+                self.ended(connection)
+        if self.farewell == "hold":
+            self.held += users
+        else:
+            self.release(users)
+
+    def release(self, users):
+        """Users leave, in the way that this server bears best."""
+        for connection in users:
+            if self.farewell == "hold" or (connection.has_two_names and not self.args.run):
+                self.held.append(connection)  # a second name may stay behind when the first logs out
+                continue
+            name = connection.name or connection.asked
+            self.gone[name] = None if self.args.run or self.farewell == "close" else connection
+            if self.farewell == "logout" and not connection.has_left:
+                # One after the other: two who leave at once are a test of its own. And what is unread when a connection
+                # is closed would make the system send an RST instead of the 03.
+                time.sleep(0.01)
+                try:
+                    connection.send(framed({"Command": "03"}, self.framing), QUIET)
+                    connection.has_left = True
+                except OSError:
+                    pass
+            self.drain(connection, 0.02 if connection.has_left else 0)
+            if self.gone[name] is None:
+                self.close(connection)
+                self.ended(connection)
+
+    def drain(self, connection, patience):
+        try:
+            while True:
+                connection.receive(patience)
+        except Failure:
+            pass
+
+    def close(self, connection):
+        """Closes a connection. By RST if the server has closed it: otherwise the system may keep its port for a minute,
+        and it could not be started again."""
+        self.drain(connection, 0)
+        connection.close(reset=connection.is_over)
+
+    def look(self):
+        """What the server is like: "dead", "ghosts" (who left is online), "deaf" (broadcasts stop short), or ""."""
+        deadline = time.monotonic() + (QUIET if self.was_patient else max(QUIET, self.patience / 2))
+        pause = 0.02
+        time.sleep(pause)  # lets the server see to those who have just left
+        while True:
+            user, friends, outcome = self.log_in()
+            if not user:
+                return "" if outcome == "refused" else "dead"
+            for name in [name for name in self.gone if compact(name).lower() not in friends]:
+                connection = self.gone.pop(name)
+                if connection:
+                    self.close(connection)
+            self.ghosts = dict(self.gone)
+            if self.ghosts and (self.args.run or time.monotonic() < deadline):
+                self.release([user])
+                if time.monotonic() > deadline:
+                    self.was_patient = True
+                    return "ghosts"
+                time.sleep(pause)
+                pause *= 2
+                continue
+            self.was_patient = self.was_patient or bool(self.ghosts)
+            other = self.log_in()[0] if "30" in self.heard and self.can_tell_deaf else None
+            hears = not other or self.hears(user, other, self.patience_for({"30"}) if self.args.run else self.patience)
+            if not hears and self.args.run:
+                self.waited({"30"}, 0, "silence")
+            self.release([user, other] if other else [user])
+            return "deaf" if not hears else "ghosts" if self.ghosts else ""
+
+    def hears(self, user, other, patience):
+        """Whether a user is told of another who came."""
+        begin = time.monotonic()
+        try:
+            while True:
+                message = user.receive(begin + patience - time.monotonic())
+                if code_of(message) == "30" and message.get("LogOnUserName") == other.name:
+                    return True
+        except Failure:
+            return False
+
+    # -- one case after another
+
+    def in_order(self, cases):
+        """The cases in the order in which they are played.
+
+        If the server can't be started afresh, those go last that end connections without 03, because of what they may
+        leave behind.
+        """
+        return cases if self.args.run else sorted(cases, key=is_rough)
 
     def attempt(self, play, case):
         if case.get("plain") and self.args.tls:
             raise Skipped(say("plain only"))
-        outcome = None
-        try:
-            play.run(case["steps"])
-        except (Failure, Absent) as caught:
-            outcome = caught
-        play.clear_up(self.farewell)
-        if self.is_mute:
-            self.stopped = say("no login")
-        elif not self.answers():
-            self.revive(case)
-            if outcome is None and self.farewell == "close" and not self.stopped:
-                # Perhaps it was the end of the connections that killed the server. There is a case for that, so
-                # if it survives when they log out first, they do so from now on, and each case is judged for
-                # what it checks.
-                self.farewell = "logout"
-                try:
-                    return self.attempt(Play(self, case), case)
-                except Failure:
-                    self.farewell = "close"
-                    raise
-            came = say("died") + (f"\n{outcome.came}" if isinstance(outcome, Failure) else "")
-            raise Failure("died", say("survives"), came)
+        if self.mute:  # one case, so that the report shows what happens; nothing can come of the others
+            self.stopped = self.mute
+            self.played(play)
+            return
+        outcome, state = self.tried(play, case)
+        failure = outcome.failure if isinstance(outcome, Absent) else outcome
+        if failure and not self.stopped and state == "" and time.monotonic() < self.second_tries_end:
+            # A second time, with less patience: what differs then is a matter of luck.
+            self.is_second_try = True
+            try:
+                second, _state = self.tried(Play(self, case), case)
+            finally:
+                self.is_second_try = False
+            if second is None:
+                failure.passed_again, outcome = True, failure
         if outcome:
             raise outcome
 
+    def played(self, play):
+        """Plays a case. What the server writes to its standard error meanwhile belongs to the failure."""
+        mark = len(self.program.errors) if self.program else 0
+        try:
+            play.run(play.case["steps"])
+        except (Failure, Absent) as outcome:
+            failure = getattr(outcome, "failure", outcome)
+            if failure and self.program:
+                time.sleep(0.05)  # it comes by another way than the messages
+                failure.output = self.program.errors_since(mark)
+            raise
+
+    def tried(self, play, case, is_last=False):
+        """Plays a case, and makes the server ready for the next. Returns how that ended, and what is wrong still."""
+        outcome = None
+        try:
+            self.played(play)
+        except (Failure, Absent) as caught:
+            outcome = caught
+        has_logged_out = any(each.has_left for each in play.connections.values())
+        was_holding = self.farewell == "hold"
+        self.let_go(play)
+        if was_holding:
+            state = self.state_while_holding(outcome, has_logged_out)
+        else:
+            state = self.look()
+        if state == "crowded" and not is_last:  # it serves only so many at once, or one after the other
+            return self.tried(Play(self, case), case, is_last=True)
+        if state == "dead":
+            return self.death(case, outcome, has_logged_out, was_holding, is_last)
+        if state in ("ghosts", "deaf"):
+            state = self.tidy(state, case)
+        return outcome, state
+
+    def death(self, case, outcome, has_logged_out, was_holding, is_last):
+        """The server has ended, or answers no more. Returns as `tried` does."""
+        output = self.program.errors_since(0) or self.program.last_lines() if self.program else ""
+        is_farewells_fault = outcome is None and not has_logged_out and not is_last
+        if was_holding and self.farewell == "logout" and is_farewells_fault:
+            self.finding("logout ends it", case)
+            self.revive(case)
+            return outcome, "dead"
+        former, other = self.farewell, "logout" if self.farewell == "close" else "close"
+        self.revive(case)
+        if self.args.run and is_farewells_fault and other not in self.lethal and not self.stopped:
+            # Perhaps it was the way in which the users left. There are cases for that; in all others, they leave in
+            # the other way from now on, so that each case is judged for what it checks.
+            self.farewell = other
+            again = self.tried(Play(self, case), case, is_last=True)
+            if not (isinstance(again[0], Failure) and again[0].kind == "died"):
+                self.lethal.add(former)
+                return again
+            self.farewell = former
+        came = say("died") + (f"\n{outcome.came}" if isinstance(outcome, Failure) else "")
+        outcome = Failure("died", say("survives"), came)
+        outcome.output = output
+        return outcome, "" if self.args.run else "dead"
+
+    def state_while_holding(self, outcome, has_logged_out):
+        """What `look` would say, or "crowded"; but while all is well nobody looks, since even that needs users."""
+        is_calm = outcome is None or isinstance(outcome, Absent) or outcome.kind == "mismatch"
+        if is_calm and not has_logged_out and len(self.held) < self.KEPT:
+            return ""
+        user = self.log_in()[0]
+        if user:
+            self.held.append(user)
+            if not has_logged_out and len(self.held) < self.KEPT:
+                return ""
+        elif len(self.held) + len(self.strangers) > 0:
+            for connection in [*self.held, *self.strangers]:
+                connection.close()
+            self.held, self.strangers, self.keeps_strangers, self.farewell = [], [], False, "close"
+            return "crowded" if self.log_in_and_out() else "dead"
+        else:
+            return "dead"
+        held, self.held, self.farewell = self.held, [], "logout"
+        one = held.pop()
+        self.release([one])
+        state = self.look()
+        if state == "ghosts" and one.name in self.ghosts:  # it does nothing on 03
+            self.farewell = "close"
+            for name, connection in self.gone.items():
+                if connection:
+                    self.gone[name] = connection.close()
+            state = self.look()
+        if state in ("", "ghosts"):
+            self.release(held)
+            state = self.look()
+        return state
+
+    def log_in_and_out(self):
+        user, _friends, outcome = self.log_in()
+        if user:
+            self.release([user])
+        return outcome in ("let in", "refused")
+
+    def tidy(self, state, case):
+        """Users who are gone have left something behind: it is noted, and the server started afresh if possible."""
+        if not self.args.run:
+            self.held += filter(None, self.ghosts.values())  # these do no harm while they are open
+            are_ghosts = None in self.ghosts.values()
+            self.gone = {name: connection for name, connection in self.gone.items() if name not in self.ghosts}
+            if are_ghosts:
+                self.finding("ghosts", case)
+            if state == "deaf":
+                self.finding("deaf", case)
+                self.stopped = say("spoilt")
+                return "deaf"
+            return ""
+        if state == "ghosts" and self.second_names.issuperset(self.ghosts):  # this tells nothing of other users
+            self.renew()
+            return ""
+        is_first = state not in self.first
+        self.finding(state, case)
+        if state == "ghosts" and "logout" not in self.lethal:
+            self.farewell = "logout"
+        self.renew()
+        if state == "deaf" and is_first and not self.stopped:
+            if self.look() == "deaf":  # even when it is fresh: then this proves nothing
+                self.can_tell_deaf = False
+                del self.first["deaf"]
+            self.renew()
+        return ""
+
+    def finding(self, kind, case):
+        """Something that the report must say first."""
+        self.first.setdefault(kind, {"since": case["id"], "cases": 0})["cases"] += 1
+
+    def renew(self):
+        self.program.stop()
+        for connection in [*self.held, *self.strangers, *filter(None, self.gone.values())]:
+            connection.close(reset=True)
+        error = self.start()
+        if error:
+            self.stopped = error
+
     def revive(self, case):
         """Gets a dead server back, or gives up."""
-        self.last_words = ""
         if self.args.run:
-            self.program.stop()
-            self.last_words = self.program.last_lines()
-            error = self.start()
+            self.renew()
+            error = self.stopped
         else:
             print(say("waiting", id=case["id"], seconds=self.args.wait), file=sys.stderr, flush=True)
-            error = self.wait_for_port(self.args.wait)
-        if error or not self.answers():
-            self.stopped = say("after death", id=case["id"])
+            self.gone, self.held, self.strangers = {}, [], []
+            self.farewell = "close"
+            error = self.wait_for_port(time.monotonic() + self.args.wait)
+        if error or not (self.args.run or self.log_in_and_out()):
+            self.stopped = say("after death", id=case["id"]) + (f"\n{error}" if self.args.run and error else "")
 
-    def finish(self):
-        if self.program:
-            self.program.stop()
+
+def is_rough(case):
+    """How much of this case ends without 03: 0 nothing, 1 connections of strangers, 2 those of users."""
+    users, rough = set(), 0
+
+    def walk(steps):
+        nonlocal rough
+        for step in steps:
+            if "login" in step or step.get("message", {}).get("Command") == "01":
+                users.add(step.get("login") or step.get("send"))
+            elif "send" in step and step.get("message", {}).get("Command") == "03":
+                users.discard(step["send"])
+            for verb in ("close", "reset", "half close"):
+                if verb in step:
+                    rough = max(rough, 2 if step[verb] in users else 1)
+            walk(step.get("steps", []))
+
+    walk(case["steps"])
+    return rough
+
+
+def in_use(port):
+    """A sentence on a port that another program has, and on how to find that."""
+    command = f"netstat -ano | findstr :{port}" if os.name == "nt" else f"lsof -nP -iTCP:{port} -sTCP:LISTEN" \
+        if sys.platform == "darwin" else f"ss -ltnp 'sport = :{port}'"
+    try:
+        found = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5,
+                               stdin=subprocess.DEVNULL).stdout.decode("utf-8", "replace")
+    except (OSError, subprocess.SubprocessError):
+        found = ""
+    process = re.search(r'users:\(\("([^"]+)",pid=(\d+)|^(\S+)\s+(\d+)\s.*\(LISTEN\)', found, re.MULTILINE)
+    name, pid = (process.group(1) or process.group(3), process.group(2) or process.group(4)) if process else ("", "")
+    return say("in use", port=port, who=say("who", name=name, pid=pid) if pid else "", command=command)
 
 
 class ClientCheck(Check):
@@ -896,7 +1377,7 @@ class ClientCheck(Check):
             try:
                 self.program = Program([filled_in(word, values) for word in words(self.args.run)])
             except OSError as error:
-                came = say("cannot start", command=self.args.run, error=error)
+                came = say("cannot start client", command=self.args.run, error=error)
                 raise Failure("unsendable", say("connects", **values), came) from None
         elif getattr(self.args, action):
             line = filled_in(getattr(self.args, action), values)
@@ -954,7 +1435,7 @@ class ClientCheck(Check):
             now = time.monotonic()
             if self.program.size() != size:
                 size, since, waits = self.program.size(), now, False
-            waits = waits and self.program.thread.is_alive()
+            waits = waits and self.program.may_write()
 
     def written(self):
         """All that the client has written since the mark."""
@@ -988,7 +1469,7 @@ class ClientCheck(Check):
         """Whether all these are shown in time."""
         deadline = time.monotonic() + self.patience
         while True:
-            has_ended = not self.program.thread.is_alive()
+            has_ended = not self.program.may_write()
             if all(text in self.shown() for text in texts):
                 return True
             if time.monotonic() > deadline or has_ended:
@@ -1025,7 +1506,7 @@ class ClientCheck(Check):
         deadline = time.monotonic() + self.patience
         self.listener.settimeout(0.05)
         while time.monotonic() < deadline:
-            if not self.program.thread.is_alive() or self.shown().strip():
+            if not self.program.may_write() or self.shown().strip():
                 return True
             with contextlib.suppress(socket.timeout):
                 self.listener.accept()[0].close()
@@ -1038,7 +1519,7 @@ class ClientCheck(Check):
         if not program:
             return None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            program.process.wait(0.1 if program.thread.is_alive() else 2)
+            program.process.wait(0.1 if program.may_write() else 2)
         code = program.process.poll()
         if code and (code < 0 or not play.may_end):
             return say("crashed", code=code)
@@ -1070,7 +1551,7 @@ class ClientCheck(Check):
             if not self.args.run and left and left[0].name and not left[0].is_over:
                 self.kept = left[0]  # spares the person from starting the client again
         finally:
-            play.clear_up("close")
+            play.clear_up()
             if self.program:
                 self.program.stop()
 
@@ -1105,6 +1586,18 @@ def feature_name(feature):
     return say("feature " + feature) if "feature " + feature in WORDS else feature
 
 
+def reason(error):
+    """What the system says is wrong, in the language of the report where that is a common thing."""
+    for kind, key in ((ConnectionRefusedError, "refused"), (socket.gaierror, "no such host"),
+                      ((ConnectionResetError, ConnectionAbortedError, BrokenPipeError), "is closed"),
+                      (socket.timeout, "timed out"), (FileNotFoundError, "no such command"),
+                      (PermissionError, "not permitted"), ((ValueError, IndexError), "no command line"),
+                      (ssl.SSLError, "no tls")):
+        if isinstance(error, kind):
+            return say(key)
+    return str(error)
+
+
 def pad(text, width):
     """Fills text up with spaces; a Chinese character takes two columns."""
     return text + " " * (width - sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text))
@@ -1132,10 +1625,24 @@ def show_failure(case, result):
              ("stderr", result["output"])]
     for label, text in parts:
         if text:
-            first, *more = str(text).splitlines()
-            print("  " + pad(say(label), 16) + first)
-            for line in more:
-                print(" " * 18 + line)
+            show_text(say(label), str(text))
+
+
+def show_text(label, text):
+    first, *more = text.splitlines()
+    print("  " + pad(label, 16) + first)
+    for line in more:
+        print(" " * 18 + line)
+
+
+def show_first(check):
+    """What the reader must know before all else."""
+    print("\n" + say("first"))
+    for kind, found in check.first.items():
+        show_text(say("happened"), say(kind, **found))
+        show_text(say("cause"), say(kind + " cause"))
+        show_text(say("do"), say(kind + " do"))
+        show_text(say("checker"), say("runs afresh" if check.args.run else "runs on"))
 
 
 def show_totals(check):
@@ -1157,6 +1664,7 @@ def load(folder, side):
     for path in sorted(folder.glob("*.json")):
         of_file = json.loads(path.read_text(encoding="utf-8"))
         WORDS.update(of_file.get("words", {}))
+        ARGPARSE.update(of_file.get("argparse", {}))
         if of_file.get("side") == side:
             for case in of_file["cases"]:
                 for key in ("says", "cause"):  # a string names one of the texts that the file's cases share
@@ -1174,37 +1682,40 @@ def chosen(cases, only):
     return [case for case in cases if case["id"] in only or case.get("feature") in needed]
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        named = re.match("argument (.+?): (.*)", message)  # older versions of argparse don't translate this
+        super().error(say("argument", name=named.group(1), message=named.group(2)) if named else message)
+
+
 def arguments():
-    parser = argparse.ArgumentParser(description="Checks an implementation of the classroom chat protocol.")
+    parser = Parser(description=say("help"))
     sides = parser.add_subparsers(dest="side", metavar="server|client")
     sides.required = True
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--lang", choices=("en", "zh"), help="language of the report; default: the system's")
-    common.add_argument("--patience", type=float, metavar="SECONDS", help="how long to wait for a message")
-    common.add_argument("--vectors", type=Path, metavar="DIR", help="where the cases are")
-    common.add_argument("--only", action="append", metavar="ID", help="run this case; may be repeated")
-    common.add_argument("--list", action="store_true", help="list the cases, and run none")
-    common.add_argument("--json", metavar="FILE", help="write the results to a file too")
-    common.add_argument("--strict", action="store_true",
-                        help="exit with 1 also if a robust case or an implemented option fails")
-    server = sides.add_parser("server", parents=[common], help="check a server")
-    server.add_argument("host", nargs="?", default="127.0.0.1")
-    server.add_argument("port", nargs="?", type=int, help="default: 4004, with --tls 4399")
-    server.add_argument("--tls", action="store_true", help="connect by TLS; the certificate is not verified")
-    server.add_argument("--run", metavar="COMMAND", help="start the server by this, and again if it dies")
-    server.add_argument("--wait", type=float, default=10, metavar="SECONDS",
-                        help="how long to wait for a server that died to be back (10)")
-    client = sides.add_parser("client", parents=[common], help="check a client")
-    client.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    client.add_argument("--port", type=int, default=4004)
-    client.add_argument("--run", metavar="COMMAND",
-                        help="start the client by this; {host}, {port} and {name} in it are filled in")
-    client.add_argument("--cruel", nargs="?", type=int, const=random.randrange(10 ** 6), metavar="SEED",
-                        help="cut and join all that is sent, at unlucky places; the seed repeats a run")
+    common.add_argument("--lang", choices=("en", "zh"), help=say("help lang"))
+    common.add_argument("--patience", type=float, metavar=say("seconds"), help=say("help patience"))
+    common.add_argument("--vectors", type=Path, metavar=say("folder"), help=say("help vectors"))
+    common.add_argument("--only", action="append", metavar="ID", help=say("help only"))
+    common.add_argument("--list", action="store_true", help=say("help list"))
+    common.add_argument("--json", metavar=say("file"), help=say("help json"))
+    common.add_argument("--strict", action="store_true", help=say("help strict"))
+    server = sides.add_parser("server", parents=[common], help=say("help server"))
+    server.add_argument("host", nargs="?", default="127.0.0.1", help=say("help host"))
+    server.add_argument("port", nargs="?", type=int, help=say("help port"))
+    server.add_argument("--tls", action="store_true", help=say("help tls"))
+    server.add_argument("--run", metavar=say("command"), help=say("help run"))
+    server.add_argument("--wait", type=float, default=10, metavar=say("seconds"), help=say("help wait"))
+    client = sides.add_parser("client", parents=[common], help=say("help client"))
+    client.add_argument("--host", default="127.0.0.1", help=say("help listen"))
+    client.add_argument("--port", type=int, default=4004, help=say("help listen port"))
+    client.add_argument("--run", metavar=say("command"), help=say("help run client"))
+    client.add_argument("--cruel", nargs="?", type=int, const=random.randrange(10 ** 6), metavar=say("seed"),
+                        help=say("help cruel"))
     for action, default in (("login", ""), ("room", "{text}"), ("private", "@{friend} {text}"), ("logout", "/quit"),
                             ("register", "/register {name} {password}"), ("who", "/who")):
-        client.add_argument("--" + action, default=default, metavar="LINE",
-                            help=f"with --run: what to type to do this ({default or 'nothing'})".replace("%", "%%"))
+        client.add_argument("--" + action, default=default, metavar=say("line"), help=say(
+            "help type", default=default or say("help nothing")).replace("%", "%%"))
     args = parser.parse_args()
     if args.side == "server":
         args.port = args.port or (4399 if args.tls else 4004)
@@ -1212,18 +1723,35 @@ def arguments():
     return parser, args
 
 
+def given(option):
+    """What the command line says of an option, before it is read as a whole: even its errors need a language."""
+    values = [word[len(option) + 1:] if word.startswith(option + "=") else after
+              for word, after in zip(sys.argv[1:], [*sys.argv[2:], ""])
+              if word == option or word.startswith(option + "=")]
+    return values[-1] if values else None
+
+
 def main():
     global LANG
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")
-    parser, args = arguments()
     spoken = os.environ.get("LC_ALL") or os.environ.get("LANG") or locale.getlocale()[0] or ""
-    LANG = args.lang or ("zh" if re.match("zh|chinese", spoken, re.I) else "en")
-    here = Path(__file__).resolve().parent
-    folders = [args.vectors] if args.vectors else [here.parent / "tests" / "vectors", here / "vectors", here]
-    cases = next(filter(None, (load(folder, args.side) for folder in folders)), None)
-    if cases is None:
-        parser.error(f"no cases in {folders[0]}; say where they are with --vectors DIR")
+    LANG = given("--lang") or ("zh" if re.match("zh|chinese", spoken, re.I) else "en")
+    LANG = LANG if LANG in ("en", "zh") else "en"
+    here, vectors = Path(__file__).resolve().parent, given("--vectors")
+    folders = [Path(vectors)] if vectors else [here.parent / "tests" / "vectors", here / "vectors", here]
+    folder = next((each for each in folders if (each / "words.json").is_file()), None)
+    if folder is None:  # what could be said of this is missing too
+        print(f"check.py: {folders[0]}: no cases; say where they are with --vectors DIR\n"
+              f"check.py: {folders[0]}：没有用例；请用 --vectors 指出它们所在的文件夹", file=sys.stderr)
+        return 2
+    for side in ("server", "client"):  # the words first: even --help needs them
+        cases = load(folder, side)
+        if side in sys.argv[1:]:
+            break
+    argparse._ = lambda text: ARGPARSE.get(text, text) if LANG == "zh" else text
+    argparse.ngettext = lambda one, many, count: argparse._(one if count == 1 else many)
+    parser, args = arguments()
     for wanted in args.only or []:
         if wanted not in (case["id"] for case in cases):
             parser.error(say("no such id", id=wanted))
@@ -1232,24 +1760,36 @@ def main():
         check = None if args.list else (ServerCheck if args.side == "server" else ClientCheck)(args)
     except OSError as error:
         parser.exit(2, f"{error}\n")
-    section = None
+    section, unrun = None, 0
     try:
-        for case in cases:
-            if case["section"] != section:
-                section = case["section"]
-                print("\n" + section[LANG])
-            show_row(case, check and check.run(case))
+        for case in check.in_order(cases) if check else cases:
+            heading = say("last") if check and args.side == "server" and not args.run and is_rough(case) else \
+                case["section"][LANG]
+            result = check and check.run(case)
+            if result and result["result"] == "skipped" and result["reason"] == check.stopped:
+                unrun += 1
+                continue
+            if heading != section:
+                section = heading
+                print("\n" + section)
+            show_row(case, result)
     except KeyboardInterrupt:
         check.stopped = "Ctrl-C"
         print()
     finally:
         if check:
             check.finish()
+    if unrun:
+        print("\n" + say("rest not run", count=unrun, reason=check.stopped))
     return 0 if check is None else report(check, cases, args)
 
 
 def report(check, cases, args):
+    places = [case["id"] for case in cases]
+    check.results.sort(key=lambda result: places.index(result["id"]))
     failed = [result for result in check.results if result["result"] == "failed"]
+    if check.first:
+        show_first(check)
     if failed:
         print("\n" + say("why"))
     for result in failed:
@@ -1260,7 +1800,7 @@ def report(check, cases, args):
     status = int(bool(bad) or len(check.results) < len(cases))
     if args.json:
         whole = {"side": args.side, "address": "%s:%s" % check.address[:2], "exit": status,
-                 "cases": check.results, "notes": check.remarks}
+                 "first": check.first, "cases": check.results, "notes": check.remarks}
         Path(args.json).write_text(json.dumps(whole, ensure_ascii=False, indent=1), encoding="utf-8")
     return status
 

@@ -26,6 +26,7 @@ mod bot;
 mod certificate;
 mod checker;
 mod checker_clients;
+mod checker_servers;
 mod client;
 mod console;
 mod crashes;
