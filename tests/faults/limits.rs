@@ -326,10 +326,7 @@ fn a_client_past_max_per_address_is_told_but_loopback_is_exempt() {
         config.max_per_address = 2;
     });
     let connect = |ip: IpAddr, way: Way| {
-        let port = match way.is_tls() {
-            true => server.tls_address().port(),
-            false => server.plain_address().port(),
-        };
+        let port = server.address(way).port();
         Client::over(TcpStream::connect(SocketAddr::new(ip, port)).unwrap(), way)
     };
     let mut anna = connect(outward, Way::Plain);
@@ -399,7 +396,7 @@ fn who_does_not_log_in_in_time_is_told_and_cut_off() {
     let timeout = Duration::from_millis(3000);
     let server = quiet_server(|config| config.login_timeout = timeout);
     let start = Instant::now();
-    let names = ["Anna", "Bobby", "Carol", "Doris"];
+    let names = ["Anna", "Bobby", "Carol", "Doris", "Edith"];
     let mut users: Vec<Client> = names
         .iter()
         .zip(Way::ALL)
@@ -416,8 +413,10 @@ fn who_does_not_log_in_in_time_is_told_and_cut_off() {
     });
     let mut dripping = Way::ALL.map(|way| (way, server.connect_as(way)));
     for (way, client) in &mut dripping {
-        if way.is_prefixed() {
-            client.send_bytes(&[0, 0, 4, 0]);
+        match way {
+            Way::PlainPrefixed | Way::TlsPrefixed => client.send_bytes(&[0, 0, 4, 0]),
+            Way::Browser => client.send_bytes(&[0x81, 0x80 | 126, 4, 0, 0, 0, 0, 0]),
+            Way::Plain | Way::Tls => {}
         }
     }
     // White space drips into a frame, or between frames.
@@ -498,8 +497,10 @@ fn a_frame_is_refused_before_it_has_come_whole() {
                 client.log_in("Anna");
             }
             let mut start = format!("{{\"Pad\":\"{}", "x".repeat(limit)).into_bytes();
-            if way.is_prefixed() {
-                start = (limit as u32 + 1).to_be_bytes().to_vec();
+            if !way.is_bare() {
+                // What tells the length is enough.
+                let whole = way.frame(&" ".repeat(limit + 1));
+                start = whole[..whole.len() - limit - 1].to_vec();
             }
             client.send_bytes(&start);
             client.expect_notice();
@@ -838,7 +839,7 @@ fn the_heartbeat_comes_to_everybody_logged_in_and_to_nobody_else() {
         stranger.send(&json!({"Command": "01", "Name": "x"}));
         stranger.expect_refusal("11");
     }
-    let names = ["Anna", "Bobby", "Carol", "Doris"];
+    let names = ["Anna", "Bobby", "Carol", "Doris", "Edith"];
     let mut users: Vec<Client> = names
         .iter()
         .zip(Way::ALL)

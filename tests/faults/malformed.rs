@@ -8,6 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::harness::platform::is_timeout;
+use crate::harness::websocket::{self, masked_frame};
 use crate::harness::{Client, PATIENCE, TestServer, Way, came, delivered, left, said, wrote};
 use crate::tools::{
     Chance, Presence, expect_no_panics, quiet_server, receive_news, watch_for_panics,
@@ -123,6 +124,9 @@ fn mutate(chance: &mut Chance) -> Vec<u8> {
 
 /// Frames in the client's own way, mostly.
 fn in_frame(way: Way, body: &[u8], chance: &mut Chance) -> Vec<u8> {
+    if way.is_browser() {
+        return in_web_frame(body, chance);
+    }
     let mut bytes = Vec::new();
     if way.is_prefixed() {
         let length = match chance.below(20) {
@@ -138,11 +142,28 @@ fn in_frame(way: Way, body: &[u8], chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
-/// Frames in the client's own way.
-fn in_frame_of_right_length(way: Way, body: &[u8]) -> Vec<u8> {
-    let length = (body.len() as u32).to_be_bytes();
-    let prefix = if way.is_prefixed() { &length[..] } else { &[] };
-    [prefix, body].concat()
+/// A frame of WebSocket, or two, mostly as it should be.
+fn in_web_frame(body: &[u8], chance: &mut Chance) -> Vec<u8> {
+    let mask = (chance.next() as u32).to_ne_bytes();
+    let mut bytes = match chance.below(10) {
+        // In fragments, with something in between.
+        0..3 => {
+            let (first, rest) = body.split_at(chance.below(body.len() + 1));
+            let between = *chance.pick(&[0x89, 0x8a, 0x80, 0x00]);
+            [
+                masked_frame(websocket::TEXT, first, mask),
+                masked_frame(between, b"", mask),
+                masked_frame(0x80, rest, mask),
+            ]
+            .concat()
+        }
+        _ => masked_frame(0x80 | websocket::TEXT, body, mask),
+    };
+    if chance.percent(20) {
+        let place = chance.below(bytes.len().min(14));
+        bytes[place] = chance.next() as u8;
+    }
+    bytes
 }
 
 /// Connects again and again and sends what nobody should. Returns how often each command came back.
@@ -344,7 +365,7 @@ fn what_is_bad_is_bad_wherever_it_is_cut() {
         for bad in BAD {
             let bytes = [
                 way.frame("{\"Command\":14}"),
-                in_frame_of_right_length(way, bad),
+                way.frame_bytes(bad),
             ]
             .concat();
             for cut in (1..bytes.len()).step_by(step) {
@@ -372,7 +393,7 @@ fn what_comes_before_a_bad_frame_is_carried_out_and_nothing_after_it() {
             let segment = [
                 way.frame(r#"{"Command":"01","Name":"Mallory"}"#),
                 way.frame(r#"{"Command":"05","Message":"before"}"#),
-                in_frame_of_right_length(way, bad),
+                way.frame_bytes(bad),
                 way.frame(r#"{"Command":"05","Message":"after"}"#),
             ]
             .concat();

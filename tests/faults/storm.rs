@@ -18,11 +18,12 @@ const PUPILS: usize = THREADS * PUPILS_OF_ONE;
 const SPEAKS: usize = 25;
 const SPEAKERS: usize = PUPILS / SPEAKS;
 
-/// How a pupil is connected: one in ten over TLS.
+/// How a pupil is connected: one in ten over TLS, one in five in a browser.
 fn way(index: usize) -> Way {
     match index % 20 {
         0 => Way::Tls,
         10 => Way::TlsPrefixed,
+        1 | 4 | 13 | 16 => Way::Browser,
         number if number % 2 == 1 => Way::PlainPrefixed,
         _ => Way::Plain,
     }

@@ -28,11 +28,7 @@ pub fn take_the_machine() -> MutexGuard<'static, ()> {
 
 /// A client whose socket holds little that it has not read.
 pub fn connect_narrow(server: &TestServer, way: Way) -> Client {
-    let address = if way.is_tls() {
-        server.tls_address()
-    } else {
-        server.plain_address()
-    };
+    let address = server.address(way);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(32 << 10).unwrap();
     socket.connect(&address.into()).unwrap();

@@ -1,6 +1,7 @@
 //! A server on ports of its own, and clients that speak to it in every way there is.
 
 pub mod platform;
+pub mod websocket;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -76,6 +77,19 @@ impl TestServer {
         self.handle.tls_addresses()[0]
     }
 
+    pub fn web_address(&self) -> SocketAddr {
+        self.handle.web_addresses()[0]
+    }
+
+    /// Where clients of this way connect.
+    pub fn address(&self, way: Way) -> SocketAddr {
+        match way {
+            Way::Plain | Way::PlainPrefixed => self.plain_address(),
+            Way::Tls | Way::TlsPrefixed => self.tls_address(),
+            Way::Browser => self.web_address(),
+        }
+    }
+
     /// A plain client that sends objects one after another.
     pub fn connect(&self) -> Client {
         self.connect_as(Way::Plain)
@@ -127,10 +141,18 @@ pub enum Way {
     Tls,
     PlainPrefixed,
     TlsPrefixed,
+    /// By WebSocket, as browsers are.
+    Browser,
 }
 
 impl Way {
-    pub const ALL: [Way; 4] = [Way::Plain, Way::Tls, Way::PlainPrefixed, Way::TlsPrefixed];
+    pub const ALL: [Way; 5] = [
+        Way::Plain,
+        Way::Tls,
+        Way::PlainPrefixed,
+        Way::TlsPrefixed,
+        Way::Browser,
+    ];
 
     pub fn is_tls(self) -> bool {
         matches!(self, Way::Tls | Way::TlsPrefixed)
@@ -140,14 +162,29 @@ impl Way {
         matches!(self, Way::PlainPrefixed | Way::TlsPrefixed)
     }
 
+    pub fn is_browser(self) -> bool {
+        self == Way::Browser
+    }
+
+    /// Whether objects follow one another with nothing around them.
+    pub fn is_bare(self) -> bool {
+        matches!(self, Way::Plain | Way::Tls)
+    }
+
     /// The bytes that carry one frame.
     pub fn frame(self, json: &str) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if self.is_prefixed() {
-            bytes.extend_from_slice(&(json.len() as u32).to_be_bytes());
+        self.frame_bytes(json.as_bytes())
+    }
+
+    /// The bytes that carry one frame that need not be text.
+    pub fn frame_bytes(self, body: &[u8]) -> Vec<u8> {
+        match self {
+            Way::Plain | Way::Tls => body.to_vec(),
+            Way::PlainPrefixed | Way::TlsPrefixed => {
+                [&(body.len() as u32).to_be_bytes(), body].concat()
+            }
+            Way::Browser => websocket::client_frame(websocket::TEXT, body),
         }
-        bytes.extend_from_slice(json.as_bytes());
-        bytes
     }
 }
 
@@ -162,16 +199,13 @@ pub struct Client {
     way: Way,
     /// Bytes that were read and not taken yet.
     unread: Vec<u8>,
+    /// The frame by which the server ended WebSocket, if it did: its status code, or none.
+    close_code: Option<Option<u16>>,
 }
 
 impl Client {
     fn connect(server: &TestServer, way: Way) -> Client {
-        let address = if way.is_tls() {
-            server.tls_address()
-        } else {
-            server.plain_address()
-        };
-        let socket = TcpStream::connect(address).unwrap();
+        let socket = TcpStream::connect(server.address(way)).unwrap();
         Client::over(socket, way)
     }
 
@@ -183,11 +217,31 @@ impl Client {
         if way.is_tls() {
             return Client::try_over_tls(socket, way).expect("a TLS handshake");
         }
-        Client {
+        let mut client = Client {
             stream: Stream::Plain(socket),
             way,
             unread: Vec::new(),
+            close_code: None,
+        };
+        if way.is_browser() {
+            client.send_bytes(websocket::REQUEST);
+            client.expect_web_socket();
         }
+        client
+    }
+
+    /// Reads the answer that opens WebSocket.
+    #[track_caller]
+    pub fn expect_web_socket(&mut self) {
+        let end = loop {
+            if let Some(start) = self.unread.windows(4).position(|end| end == b"\r\n\r\n") {
+                break start + 4;
+            }
+            let count = self.read_some().expect("an answer to the request");
+            assert!(count > 0, "the end, but no answer to the request");
+        };
+        let head: Vec<u8> = self.unread.drain(..end).collect();
+        websocket::check_answer(&String::from_utf8(head).unwrap());
     }
 
     /// A client on a connected socket that may be closed before the end of its handshake.
@@ -204,6 +258,7 @@ impl Client {
             stream: Stream::Tls(Box::new(stream)),
             way,
             unread: Vec::new(),
+            close_code: None,
         })
     }
 
@@ -313,6 +368,9 @@ impl Client {
     }
 
     fn take_frame(&mut self) -> Option<Vec<u8>> {
+        if self.way.is_browser() {
+            return self.take_text();
+        }
         let (start, end, next) = if self.way.is_prefixed() {
             let length = u32::from_be_bytes(*self.unread.first_chunk()?) as usize;
             (4, 4 + length, 4 + length)
@@ -326,6 +384,47 @@ impl Client {
         let frame = self.unread[start..end].to_vec();
         self.unread.drain(..next);
         Some(frame)
+    }
+
+    /// The next text message by WebSocket. The frame that ends WebSocket is kept, and must be the last.
+    fn take_text(&mut self) -> Option<Vec<u8>> {
+        let (opcode, payload) = self.take_web_frame()?;
+        match opcode {
+            websocket::TEXT => Some(payload),
+            websocket::CLOSE => {
+                self.close_code = Some(websocket::code_of(&payload));
+                None
+            }
+            // An answer to a ping that the test has sent.
+            websocket::PONG => self.take_text(),
+            _ => panic!("a frame of kind {opcode} came: {payload:?}"),
+        }
+    }
+
+    /// The next frame of WebSocket that has come, of any kind.
+    fn take_web_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let (opcode, payload, size) = websocket::server_frame(&self.unread)?;
+        assert_eq!(self.close_code, None, "a frame behind the last one");
+        self.unread.drain(..size);
+        Some((opcode, payload))
+    }
+
+    /// The next frame of WebSocket, of any kind; panics at the end of the connection.
+    #[track_caller]
+    pub fn next_web_frame(&mut self) -> (u8, Vec<u8>) {
+        loop {
+            if let Some(frame) = self.take_web_frame() {
+                return frame;
+            }
+            assert!(self.read_some().unwrap() > 0, "the end, not a frame");
+        }
+    }
+
+    /// Checks that the server ends WebSocket with this status code, and then the connection, without another word.
+    #[track_caller]
+    pub fn expect_close(&mut self, code: impl Into<Option<u16>>) {
+        self.expect_end();
+        assert_eq!(self.close_code, Some(code.into()));
     }
 
     /// The next message; panics if there is none.
@@ -402,12 +501,19 @@ impl Client {
             "",
             "a last line is whole"
         );
+        if self.way.is_browser() {
+            assert!(self.close_code.is_some(), "no frame ended WebSocket");
+        }
     }
 
-    /// Whether the end came in an orderly way; over TLS this includes an alert (RFC 8446, section 6.1).
+    /// Whether the end came in an orderly way; over TLS this includes an alert (RFC 8446, section 6.1), by WebSocket a frame
+    /// (RFC 6455, section 7.1.1).
     pub fn has_ended_orderly(&mut self) -> bool {
         match &mut self.stream {
-            Stream::Plain(socket) => matches!(socket.read(&mut [0]), Ok(0)),
+            Stream::Plain(socket) => {
+                let was_told = !self.way.is_browser() || self.close_code.is_some();
+                was_told && matches!(socket.read(&mut [0]), Ok(0))
+            }
             Stream::Tls(stream) => stream.get_shutdown().contains(ShutdownState::RECEIVED),
         }
     }

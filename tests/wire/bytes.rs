@@ -106,8 +106,8 @@ fn a_registration_is_confirmed_in_few_bytes() {
 fn a_heartbeat_is_seventeen_bytes() {
     let server = TestServer::with(|config| config.heartbeat = Duration::from_millis(400));
     let mut clients = Way::ALL.map(|way| server.connect_as(way));
-    for (client, name) in clients.iter_mut().zip(["Way1", "Way2", "Way3", "Way4"]) {
-        client.log_in(name);
+    for client in &mut clients {
+        client.log_in(&format!("Over{:?}", client.way()));
     }
     for mut client in clients {
         while client.next_frame().unwrap() != br#"{"Command":"14"}"# {}

@@ -87,10 +87,9 @@ fn a_whole_conversation_may_come_byte_by_byte() {
     let mut clock = server.connect();
     for way in Way::ALL {
         let mut anna = server.connect_as(way);
-        let mut bytes = if way.is_prefixed() {
-            Vec::new()
-        } else {
-            "\u{feff} ".as_bytes().to_vec()
+        let mut bytes = match way.is_bare() {
+            true => "\u{feff} ".as_bytes().to_vec(),
+            false => Vec::new(),
         };
         bytes.extend(way.frame(r#"{"Command":"01","Name":"Anna"}"#));
         bytes.extend(way.frame(r#"{"Command":"05","Message":"你"}"#));
@@ -524,10 +523,7 @@ fn what_is_not_json_gets_a_notice_and_the_end() {
         for bytes in bad {
             let mut anna = server.guest_as(way, "Anna");
             bobby.expect_command("30");
-            let mut frame = bytes.to_vec();
-            if way.is_prefixed() {
-                frame.splice(0..0, (bytes.len() as u32).to_be_bytes());
-            }
+            let mut frame = way.frame_bytes(bytes);
             // What follows is not trusted, good as it may be.
             frame.extend(way.frame(r#"{"Command":"05","Message":"good"}"#));
             anna.send_bytes(&frame);

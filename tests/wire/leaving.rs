@@ -5,13 +5,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, TestServer, Way, came, delivered, left, said, wrote};
+use crate::harness::{Client, TestServer, Way, came, delivered, left, said, websocket, wrote};
 
 /// How a client says that it will send no more.
 type HalfClose = fn(&mut Client);
 
 /// All ways to connect, each with all ways to close half of it.
 fn half_closes() -> Vec<(Way, HalfClose)> {
+    // As a browser does when its page is closed.
+    let by_frame: HalfClose = |client| {
+        client.send_bytes(&websocket::client_frame(websocket::CLOSE, &[3, 233]));
+    };
+    [ends_of_input(), vec![(Way::Browser, by_frame)]].concat()
+}
+
+/// The same without the frame that ends WebSocket, which cannot stand inside another one.
+fn ends_of_input() -> Vec<(Way, HalfClose)> {
     let politely: HalfClose = Client::half_close;
     // Over TLS, as some libraries do it: without an alert.
     let bare: HalfClose = |client| client.socket().shutdown(Shutdown::Write).unwrap();
@@ -124,7 +133,7 @@ fn a_half_close_leaves_no_command_unanswered() {
                 .iter()
                 .flat_map(|command| way.frame(&command.to_string()))
                 .collect();
-            if !way.is_prefixed() {
+            if way.is_bare() {
                 bytes.extend(b"\r\n \n");
             }
             anna.send_bytes(&bytes);
@@ -199,7 +208,7 @@ fn a_half_close_before_login_ends_silently() {
     for (way, half_close) in half_closes() {
         for start in ["", " \r\n", "\u{feff}"] {
             let mut client = server.connect_as(way);
-            if !way.is_prefixed() {
+            if way.is_bare() {
                 client.send_bytes(start.as_bytes());
             }
             half_close(&mut client);
@@ -218,7 +227,7 @@ fn a_half_close_before_login_ends_silently() {
 fn a_frame_that_is_cut_off_gets_a_notice() {
     let server = TestServer::calm();
     let mut bobby = server.guest("Bobby");
-    for (way, half_close) in half_closes() {
+    for (way, half_close) in ends_of_input() {
         let frame = way.frame(r#"{"Command":"05","Message":"你 cut \u4f60 off","x":[{}]}"#);
         // Behind the first byte and before the last one, inside a string, a character, an escape and so on.
         for cut in 1..frame.len() {
@@ -343,8 +352,8 @@ fn the_server_closes_in_an_orderly_way_and_over_tls_with_an_alert() {
         }
     }
     let mut clients = Way::ALL.map(|way| server.connect_as(way));
-    for (client, name) in clients.iter_mut().zip(["Way0", "Way1", "Way2", "Way3"]) {
-        client.log_in(name);
+    for client in &mut clients {
+        client.log_in(&format!("Over{:?}", client.way()));
     }
     server.handle.stop();
     for client in &mut clients {
@@ -356,7 +365,7 @@ fn the_server_closes_in_an_orderly_way_and_over_tls_with_an_alert() {
 #[test]
 fn when_the_server_stops_everybody_hears_so_and_nothing_after() {
     let server = TestServer::calm();
-    let names = ["Way0", "Way1", "Way2", "Way3"];
+    let names = ["Way0", "Way1", "Way2", "Way3", "Way4"];
     let mut clients = Way::ALL.map(|way| server.connect_as(way));
     for (client, name) in clients.iter_mut().zip(names) {
         client.log_in(name);

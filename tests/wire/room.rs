@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::harness::{Client, TestServer, Way, came, said};
 
 /// A server with one client of each way, who have seen each other come.
-fn four_ways() -> (TestServer, [Client; 4]) {
+fn all_ways() -> (TestServer, [Client; Way::ALL.len()]) {
     let server = TestServer::calm_with(|config| config.rate = 0);
-    let names = ["Way0", "Way1", "Way2", "Way3"];
+    let names = ["Way0", "Way1", "Way2", "Way3", "Way4"];
     let mut clients = Way::ALL.map(|way| server.connect_as(way));
     for (number, client) in clients.iter_mut().enumerate() {
         client.log_in(names[number]);
@@ -24,8 +24,8 @@ fn four_ways() -> (TestServer, [Client; 4]) {
 
 #[test]
 fn everybody_hears_what_is_said_and_its_speaker_too() {
-    let (_server, mut clients) = four_ways();
-    for speaker in 0..4 {
+    let (_server, mut clients) = all_ways();
+    for speaker in 0..Way::ALL.len() {
         let name = format!("Way{speaker}");
         clients[speaker].say("hi");
         for client in &mut clients {
@@ -37,7 +37,7 @@ fn everybody_hears_what_is_said_and_its_speaker_too() {
 
 #[test]
 fn each_message_is_a_line_of_its_own() {
-    let (_server, mut clients) = four_ways();
+    let (_server, mut clients) = all_ways();
     let texts = [
         "",
         "one",
@@ -93,7 +93,7 @@ fn in_a_quiet_room_one_read_sees_one_message() {
 #[test]
 fn everybody_hears_many_speakers_in_one_order() {
     const COUNT: usize = 100;
-    let (_server, clients) = four_ways();
+    let (_server, clients) = all_ways();
     let mut heard: Vec<(Client, Vec<Value>)> = thread::scope(|scope| {
         let clients: Vec<_> = clients
             .into_iter()
@@ -107,7 +107,7 @@ fn everybody_hears_many_speakers_in_one_order() {
                             heard.push(client.receive());
                         }
                     }
-                    while heard.len() < 4 * COUNT {
+                    while heard.len() < Way::ALL.len() * COUNT {
                         heard.push(client.receive());
                     }
                     (client, heard)
@@ -127,7 +127,7 @@ fn everybody_hears_many_speakers_in_one_order() {
     for other in &heard[1..] {
         assert!(*other == heard[0], "two clients heard different orders");
     }
-    for speaker in 0..4 {
+    for speaker in 0..Way::ALL.len() {
         let name = format!("Way{speaker}");
         let of_speaker: Vec<_> = heard[0]
             .iter()
@@ -143,8 +143,8 @@ fn everybody_hears_many_speakers_in_one_order() {
 
 #[test]
 fn a_message_that_is_missing_or_no_string_gets_a_notice() {
-    let (_server, mut clients) = four_ways();
-    for speaker in 0..4 {
+    let (_server, mut clients) = all_ways();
+    for speaker in 0..Way::ALL.len() {
         for frame in [
             r#"{"Command":"05"}"#,
             r#"{"Command":"05","message":"hi"}"#,

@@ -438,9 +438,14 @@ fn what_a_client_sends_and_receives_can_be_watched_byte_for_byte_but_for_passwor
         anna.say("hi\u{1b}");
         anna.expect(said("Anna", "hi\u{1b}"));
         let sent = json!({"Command": "05", "Message": "hi\u{1b}"}).to_string();
-        let framed = way.frame(&sent);
+        // Of a browser's messages the text is shown, without its mask.
+        let shown_as = match way {
+            Way::Browser => Way::Plain,
+            way => way,
+        };
+        let framed = shown_as.frame(&sent);
         assert_eq!(seen(&watched, Direction::FromClient, &framed), framed);
-        let received = way.frame(r#"{"Command":"32","Speaker":"Anna","Message":"hi\u001b"}"#);
+        let received = shown_as.frame(r#"{"Command":"32","Speaker":"Anna","Message":"hi\u001b"}"#);
         let received = match way.is_prefixed() {
             true => received,
             false => [received, b"\n".to_vec()].concat(),

@@ -33,9 +33,10 @@ fn expect_notice(client: &mut Client) -> String {
 
 /// What begins and does not end, behind the length that an object of `size` bytes has.
 fn begun(way: Way, begin: &str, size: usize) -> Vec<u8> {
-    let length = (size as u32).to_be_bytes();
-    let prefix = if way.is_prefixed() { &length[..] } else { &[] };
-    [prefix, begin.as_bytes()].concat()
+    let whole = format!("{begin:size$}");
+    let mut bytes = way.frame(&whole);
+    bytes.truncate(bytes.len() - (size - begin.len()));
+    bytes
 }
 
 #[test]
@@ -49,14 +50,19 @@ fn who_does_not_end_a_message_is_told_once_and_may_end_it() {
                 anna.log_in("Anna");
             }
             let whole = r#"{"Command":"77","x":"a long text"}"#;
-            let (begin, end) = whole.split_at(25);
+            let (_, end) = whole.split_at(25);
             let start = Instant::now();
-            anna.send_bytes(&begun(way, begin, whole.len()));
+            let frame = way.frame(whole);
+            let (begin, end) = frame.split_at(frame.len() - end.len());
+            anna.send_bytes(begin);
             let why = expect_notice(&mut anna);
             assert!(start.elapsed() >= HEARTBEAT);
-            let expected = match way.is_prefixed() {
-                true => "its length says 34 bytes, and 25 have come",
-                false => "closing quote",
+            let expected = match way {
+                Way::Plain | Way::Tls => "closing quote",
+                Way::PlainPrefixed | Way::TlsPrefixed => {
+                    "its length says 34 bytes, and 25 have come"
+                }
+                Way::Browser => "has not come in full",
             };
             assert!(
                 why.contains("300ms") && why.contains(expected),
@@ -68,7 +74,7 @@ fn who_does_not_end_a_message_is_told_once_and_may_end_it() {
             while heartbeats < 3 {
                 heartbeats += usize::from(clock.receive()["Command"] == "14");
             }
-            anna.send_bytes(end.as_bytes());
+            anna.send_bytes(end);
             assert!(expect_notice(&mut anna).contains("unknown Command"));
             // The next one is another message.
             anna.send_bytes(&begun(way, "{", 100));
@@ -117,13 +123,13 @@ fn who_is_between_messages_or_ends_one_in_time_is_told_nothing() {
     let mut clients = Vec::new();
     for way in Way::ALL {
         let mut client = server.guest_as(way, &format!("Anna{}", clients.len()));
-        if !way.is_prefixed() {
+        if way.is_bare() {
             client.send_bytes(b" \r\n\t");
         }
         let frame = way.frame(r#"{"Command":"77"}"#);
         client.send_bytes(&frame[..9]);
         client.send_bytes(&frame[9..]);
-        if !way.is_prefixed() {
+        if way.is_bare() {
             client.send_bytes(b"\n");
         }
         clients.push(client);
