@@ -17,11 +17,12 @@ pub(super) fn read(
     bytes: &[u8],
     step: usize,
 ) -> (Vec<String>, Option<FrameError>) {
-    read_on(&mut reader, bytes, step)
+    read_some(&mut reader, bytes, step)
 }
 
+/// The same, with a reader that goes on. Frames without a message are passed over.
 #[track_caller]
-fn read_on(
+pub(super) fn read_some(
     reader: &mut FrameReader,
     bytes: &[u8],
     step: usize,
@@ -35,8 +36,12 @@ fn read_on(
         reader.filled(count);
         rest = &rest[count..];
         loop {
-            match reader.next_frame(LIMIT) {
-                Ok(Some(frame)) => out.push(frame.to_owned()),
+            match reader
+                .next_frame(LIMIT)
+                .map(|frame| frame.map(str::to_owned))
+            {
+                Ok(Some(frame)) => out.push(frame),
+                Ok(None) if reader.take_control().is_some() => {}
                 Ok(None) => break,
                 Err(error) => return (out, Some(error)),
             }
@@ -48,7 +53,7 @@ fn read_on(
 /// Feeds `bytes` at once, and returns the reader too.
 pub(super) fn feed(bytes: &[u8]) -> (FrameReader, Vec<String>, Option<FrameError>) {
     let mut reader = FrameReader::detecting();
-    let (frames, error) = read_on(&mut reader, bytes, bytes.len());
+    let (frames, error) = read_some(&mut reader, bytes, bytes.len());
     (reader, frames, error)
 }
 

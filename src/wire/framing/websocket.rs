@@ -105,6 +105,16 @@ impl WebSocketDecoder {
         }
     }
 
+    /// Moves the fragments up to the next frame if control frames have left too much room between the two.
+    fn close_gap(&mut self, unread: &mut [u8]) {
+        let end = self.start + self.assembled;
+        if self.assembled > 0 && self.next - end > SPARE.max(self.assembled) {
+            let start = self.next - self.assembled;
+            unread.copy_within(self.start..end, start);
+            self.start = start;
+        }
+    }
+
     /// Joins the payload at `body` to the fragments before it.
     fn join(&mut self, unread: &mut [u8], body: std::ops::Range<usize>) {
         let (end, length) = (self.start + self.assembled, body.len());
@@ -128,10 +138,12 @@ impl Decoder for WebSocketDecoder {
                 return Ok(self.cut());
             };
             header.check(self.is_fragmented)?;
-            let body = self.next + header.size..self.next + header.size + header.length.min(limit);
-            if !header.is_control() && self.assembled + header.length > limit {
+            // The length can be any number of 64 bits: nothing may be added to it before.
+            if !header.is_control() && header.length > limit.saturating_sub(self.assembled) {
                 return Err(FrameError::TooLarge(limit));
             }
+            let start = self.next + header.size;
+            let body = start..start + header.length;
             if body.end > unread.len() {
                 return Ok(self.cut());
             }
@@ -139,6 +151,7 @@ impl Decoder for WebSocketDecoder {
             self.next = body.end;
             if header.is_control() {
                 self.control = Some(control(header.opcode, &unread[body])?);
+                self.close_gap(unread);
                 return Ok(self.cut());
             }
             let text = match (self.is_fragmented, header.is_last) {
@@ -223,7 +236,7 @@ impl Header {
             is_masked,
             size: 2 + wide + if is_masked { mask.len() } else { 0 },
             // One that does not fit is too large for any limit.
-            length: usize::try_from(length).unwrap_or(usize::MAX / 2),
+            length: usize::try_from(length).unwrap_or(usize::MAX),
         }))
     }
 
@@ -327,4 +340,204 @@ pub(super) fn encode(lines: &[u8]) -> Vec<u8> {
         append_frame(opcode::TEXT, json, &mut frames);
     }
     frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FrameReader;
+    use super::super::testing::{LIMIT, read, read_some};
+    use super::*;
+    use crate::wire::Framing;
+
+    const MASK: [u8; 4] = [0x11, 0x7b, 0xff, 0x00];
+
+    /// A frame from a client: its first byte, then the payload under a mask.
+    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        append_frame(first & 0x0f, payload, &mut bytes);
+        bytes[0] = first;
+        bytes[1] |= 0x80;
+        let start = bytes.len() - payload.len();
+        unmask(&mut bytes[start..], MASK);
+        bytes.splice(start..start, MASK);
+        bytes
+    }
+
+    const LAST: u8 = 0x80;
+
+    fn reader() -> FrameReader {
+        FrameReader::new(Framing::WebSocket)
+    }
+
+    /// An object of `size` bytes no two of whose parts are alike.
+    fn object(size: usize) -> String {
+        let numbers: String = (0..size).map(|number| format!("{number},")).collect();
+        format!("{{\"a\":\"{}\"}}", &numbers[..size - 8])
+    }
+
+    /// The message cut into fragments that end at `cuts`, with `between` after each but the last.
+    fn fragments(message: &str, cuts: &[usize], between: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut start = 0;
+        for (index, cut) in cuts.iter().enumerate() {
+            let first = if index == 0 {
+                opcode::TEXT
+            } else {
+                opcode::CONTINUATION
+            };
+            bytes.extend(masked(first, &message.as_bytes()[start..*cut]));
+            bytes.extend(between);
+            start = *cut;
+        }
+        let first = if cuts.is_empty() {
+            opcode::TEXT
+        } else {
+            opcode::CONTINUATION
+        };
+        bytes.extend(masked(LAST | first, &message.as_bytes()[start..]));
+        bytes
+    }
+
+    #[test]
+    fn a_payload_is_unmasked_whatever_its_length() {
+        for length in 0..40 {
+            let mut payload: Vec<u8> = (0..length).collect();
+            unmask(&mut payload, MASK);
+            for (index, byte) in payload.iter().enumerate() {
+                assert_eq!(*byte, index as u8 ^ MASK[index % 4]);
+            }
+        }
+    }
+
+    #[test]
+    fn fragments_are_joined_whichever_piece_moves() {
+        let message = object(20_000);
+        for cuts in [
+            // The further fragment moves to those before it, or they move to it, or each in turn.
+            &[19_000][..],
+            &[1_000],
+            &[10_000],
+            &[100, 300, 8_000, 8_001, 19_999],
+            &[0, 0, 5, 5, 6_000, 6_000],
+            &[20_000],
+        ] {
+            // With little in between, and with more than may lie about unused.
+            for between in [
+                Vec::new(),
+                masked(LAST | opcode::PONG, b""),
+                masked(LAST | opcode::PONG, &[9; 125]).repeat(200),
+                masked(opcode::CONTINUATION, b"").repeat(2_000),
+            ] {
+                let bytes = [
+                    fragments(&message, cuts, &between),
+                    masked(LAST | opcode::TEXT, b"{}"),
+                ]
+                .concat();
+                for step in [1, 7, 1_000, bytes.len()] {
+                    let (got, error) = read(reader(), &bytes, step);
+                    assert_eq!(error, None, "{cuts:?} in steps of {step}");
+                    assert!(got == [&message, "{}"], "{cuts:?} in steps of {step}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_may_come_a_byte_at_a_time() {
+        let message = object(LIMIT);
+        let cuts: Vec<usize> = (1..LIMIT).collect();
+        let bytes = fragments(&message, &cuts, b"");
+        for step in [6, 2_000, bytes.len()] {
+            let (got, error) = read(reader(), &bytes, step);
+            assert!(error.is_none() && got == [&*message], "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn frames_that_say_nothing_are_not_kept() {
+        for size in [0, 1, 5_000, 40_000] {
+            for nothing in [
+                masked(opcode::CONTINUATION, b""),
+                masked(LAST | opcode::PONG, b""),
+                masked(LAST | opcode::PING, &[9; 125]),
+            ] {
+                let mut reader = reader();
+                let message = object(size.max(8) + 1);
+                let begun = masked(opcode::TEXT, &message.as_bytes()[..size]);
+                let (mut got, error) = read_some(&mut reader, &begun, 2_000);
+                assert_eq!((&*got, error), (&[][..], None));
+                let some = nothing.repeat(1 + 4_000 / nothing.len());
+                for _ in 0..300 {
+                    let (more, error) = read_some(&mut reader, &some, 2_000);
+                    assert_eq!((&*more, error), (&[][..], None));
+                    let kept = reader.untaken().len();
+                    assert!(
+                        kept <= 2 * size + 2 * SPARE,
+                        "{kept} bytes are kept of {size}"
+                    );
+                    let room = kept + reader.space().len();
+                    assert!(room <= 4 * size + (128 << 10), "a buffer of {room} bytes");
+                }
+                assert!(reader.is_inside_frame());
+                let end = masked(LAST, &message.as_bytes()[size..]);
+                got = read_some(&mut reader, &end, 2_000).0;
+                assert_eq!(got, [message]);
+                assert!(!reader.is_inside_frame());
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_of_64_bits_is_too_large_and_not_added_to() {
+        for length in [LIMIT as u64, 1 << 32, 1 << 63, u64::MAX - 1, u64::MAX] {
+            let mut bytes = masked(opcode::TEXT, b"{");
+            bytes.extend([LAST, 0x80 | 127]);
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(MASK);
+            bytes.extend([0; 100]);
+            let (got, error) = read(reader(), &bytes, bytes.len());
+            assert_eq!((got.len(), error), (0, Some(FrameError::TooLarge(LIMIT))));
+        }
+    }
+
+    #[test]
+    fn the_limit_is_for_messages_and_not_for_control_frames() {
+        let mut reader = reader();
+        let bytes = [
+            masked(LAST | opcode::PING, &[7; 125]),
+            masked(LAST | opcode::TEXT, b"{}"),
+        ]
+        .concat();
+        let space = reader.space();
+        space[..bytes.len()].copy_from_slice(&bytes);
+        reader.filled(bytes.len());
+        assert_eq!(reader.next_frame(2), Ok(None));
+        assert_eq!(reader.take_control(), Some(Control::Ping(vec![7; 125])));
+        assert_eq!(reader.next_frame(2), Ok(Some("{}")));
+    }
+
+    #[test]
+    fn control_frames_are_handed_out_one_by_one_and_in_place() {
+        let mut reader = reader();
+        let bytes = [
+            masked(LAST | opcode::PING, b"a"),
+            masked(opcode::TEXT, b"{"),
+            masked(LAST | opcode::PONG, b"b"),
+            masked(LAST | opcode::CONTINUATION, b"}"),
+            masked(LAST | opcode::CLOSE, &[3, 232, b'c']),
+        ]
+        .concat();
+        reader.space()[..bytes.len()].copy_from_slice(&bytes);
+        reader.filled(bytes.len());
+        assert_eq!(reader.next_frame(LIMIT), Ok(None));
+        assert_eq!(reader.take_control(), Some(Control::Ping(b"a".to_vec())));
+        assert_eq!(reader.next_frame(LIMIT), Ok(None));
+        assert_eq!(reader.take_control(), Some(Control::Pong));
+        assert_eq!(reader.next_frame(LIMIT), Ok(Some("{}")));
+        assert_eq!(reader.take_control(), None);
+        assert_eq!(reader.next_frame(LIMIT), Ok(None));
+        assert_eq!(reader.take_control(), Some(Control::Close(Some(1000))));
+        assert_eq!(reader.next_frame(LIMIT), Ok(None));
+        assert_eq!(reader.take_control(), None);
+    }
 }
