@@ -112,10 +112,11 @@ impl<'a> Handler<'a> {
         self.open_web_socket(frames, deadline, None)?;
         self.login_deadline = Instant::now() + config.login_timeout;
         loop {
-            self.receive(frames)?;
+            // A browser's first frames may have come with its request.
             self.pay_for_bytes()?;
             self.act_on_frames(frames)?;
             self.flush();
+            self.receive(frames)?;
         }
     }
 
@@ -181,22 +182,21 @@ impl<'a> Handler<'a> {
             .set_deadline(Some(deadline))
             .map_err(|error| CloseCause::from(&error))?;
         let answer = loop {
-            if let Some(head) = frames.take_head() {
+            // A request line begins with its method (RFC 9112, section 3).
+            if let [first, ..] = frames.untaken()
+                && !first.is_ascii_uppercase()
+            {
+                return Err(CloseCause::new(
+                    CloseReason::OtherProtocol,
+                    "this is no HTTP, but came to the port for browsers",
+                ));
+            }
+            if let Some(head) = frames.take_head(web::LARGEST_HEAD) {
                 self.connection.show_received(&head);
                 break web::answer(&head, &self.shared.web_rules, refusal);
             }
-            match frames.untaken() {
-                // A request line begins with its method (RFC 9112, section 3).
-                [first, ..] if !first.is_ascii_uppercase() => {
-                    return Err(CloseCause::new(
-                        CloseReason::OtherProtocol,
-                        "this is no HTTP, but came to the port for browsers",
-                    ));
-                }
-                untaken if untaken.len() > web::LARGEST_HEAD => {
-                    break web::refuse(web::Status::HeadTooLarge, false, web::head_too_large());
-                }
-                _ => {}
+            if frames.untaken().len() > web::LARGEST_HEAD {
+                break web::refuse(web::Status::HeadTooLarge, false, web::head_too_large());
             }
             match self.reader.receive(frames.space()) {
                 Ok(Some(0)) => return Err(CloseReason::ClosedByClient.into()),

@@ -90,10 +90,10 @@ impl FrameReader {
     }
 
     /// Takes the head of an HTTP message, up to and including its empty line (RFC 9112, section 2.1). `None` while it has not
-    /// arrived in full.
-    pub fn take_head(&mut self) -> Option<Vec<u8>> {
-        const END: &[u8] = b"\r\n\r\n";
-        let end = memchr::memmem::find(self.buffer.unread(), END)? + END.len();
+    /// arrived in full, or if it is larger than `limit`.
+    pub fn take_head(&mut self, limit: usize) -> Option<Vec<u8>> {
+        let start = self.buffer.unread().chunks(limit).next()?;
+        let end = memchr::memmem::find(start, b"\r\n\r\n")? + b"\r\n\r\n".len();
         Some(self.buffer.consume(end).to_vec())
     }
 
