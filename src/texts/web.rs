@@ -15,6 +15,10 @@ texts! {
         en: "The page is fetched by GET.",
         zh: "网页要用 GET 获取。",
     }
+    chat_method {
+        en: "WebSocket is opened by GET.",
+        zh: "WebSocket 要用 GET 打开。",
+    }
     not_found {
         en: "There is nothing here. The chat page is at /, and WebSocket at /chat.",
         zh: "这里什么也没有。聊天网页在 /，WebSocket 在 /chat。",

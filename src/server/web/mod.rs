@@ -47,7 +47,8 @@ pub(crate) fn answer(head: &[u8], rules: &WebRules, refusal: Option<&str>) -> An
             }
         },
         ("/chat", "GET") => open(&request, rules),
-        ("/" | "/chat", _) => refuse(Status::NotAllowed, is_head, texts::method()),
+        ("/", _) => refuse(Status::NotAllowed, is_head, texts::method()),
+        ("/chat", _) => refuse(Status::ChatNotAllowed, is_head, texts::chat_method()),
         _ => refuse(Status::NotFound, is_head, texts::not_found()),
     }
 }
@@ -95,6 +96,7 @@ pub(crate) enum Status {
     Forbidden,
     NotFound,
     NotAllowed,
+    ChatNotAllowed,
     UpgradeRequired,
     HeadTooLarge,
     Unavailable,
@@ -108,6 +110,7 @@ impl Status {
             Status::Forbidden => ("403 Forbidden", ""),
             Status::NotFound => ("404 Not Found", ""),
             Status::NotAllowed => ("405 Method Not Allowed", "Allow: GET, HEAD\r\n"),
+            Status::ChatNotAllowed => ("405 Method Not Allowed", "Allow: GET\r\n"),
             Status::UpgradeRequired => (
                 "426 Upgrade Required",
                 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n",
