@@ -211,23 +211,27 @@ impl Client {
 
     /// A client on a socket that is connected already.
     pub fn over(socket: TcpStream, way: Way) -> Client {
-        socket.set_nodelay(true).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_write_timeout(Some(PATIENCE)).unwrap();
         if way.is_tls() {
+            set_patience(&socket);
             return Client::try_over_tls(socket, way).expect("a TLS handshake");
         }
-        let mut client = Client {
-            stream: Stream::Plain(socket),
-            way,
-            unread: Vec::new(),
-            close_code: None,
-        };
+        let mut client = Client::silent(socket, way);
         if way.is_browser() {
             client.send_bytes(websocket::REQUEST);
             client.expect_web_socket();
         }
         client
+    }
+
+    /// The same without a handshake of any kind.
+    pub fn silent(socket: TcpStream, way: Way) -> Client {
+        set_patience(&socket);
+        Client {
+            stream: Stream::Plain(socket),
+            way,
+            unread: Vec::new(),
+            close_code: None,
+        }
     }
 
     /// Reads the answer that opens WebSocket.
@@ -420,6 +424,11 @@ impl Client {
         }
     }
 
+    /// The frame by which the server ended WebSocket, if one came: its status code, or none.
+    pub fn close_code(&self) -> Option<Option<u16>> {
+        self.close_code
+    }
+
     /// Checks that the server ends WebSocket with this status code, and then the connection, without another word.
     #[track_caller]
     pub fn expect_close(&mut self, code: impl Into<Option<u16>>) {
@@ -593,6 +602,12 @@ impl Client {
         let socket = socket2::SockRef::from(self.socket());
         socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
+}
+
+fn set_patience(socket: &TcpStream) {
+    socket.set_nodelay(true).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
 }
 
 /// The notice that somebody came.

@@ -13,7 +13,8 @@ pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
 /// The request that opens WebSocket.
-pub const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+pub const REQUEST: &[u8] =
+    b"GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Checks the answer to [`REQUEST`]. The proof is that of the standard's own example (section 1.3).

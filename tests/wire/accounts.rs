@@ -16,7 +16,10 @@ fn log_in(client: &mut Client, name: &str, password: &str) -> Value {
 fn registering_before_login_logs_nobody_in() {
     let server = TestServer::calm();
     let mut bobby = server.guest("Bobby");
-    for (way, name) in Way::ALL.into_iter().zip(["Way1", "Way2", "Way3", "Way4", "Way5"]) {
+    for (way, name) in Way::ALL
+        .into_iter()
+        .zip(["Way1", "Way2", "Way3", "Way4", "Way5"])
+    {
         let mut client = server.connect_as(way);
         client.register(name, "secret");
         client.say("not logged in");

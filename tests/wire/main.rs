@@ -24,6 +24,7 @@ mod framing;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hints;
+mod http;
 mod leaving;
 mod lines;
 mod listening;
@@ -35,3 +36,4 @@ mod private;
 mod room;
 mod teacher;
 mod unfinished;
+mod websocket;

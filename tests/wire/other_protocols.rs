@@ -36,7 +36,7 @@ impl log::Log for Log {
 }
 
 /// A server whose log can be read.
-fn logged_server() -> TestServer {
+pub fn logged_server() -> TestServer {
     static START: Once = Once::new();
     START.call_once(|| {
         // At this level lines that repeat are not gathered.
@@ -48,7 +48,7 @@ fn logged_server() -> TestServer {
 
 /// Checks that a line of the log names this client and contains `words`.
 #[track_caller]
-fn expect_in_log(client: &Client, words: &str) {
+pub fn expect_in_log(client: &Client, words: &str) {
     let address = format!("{},", client.socket().local_addr().unwrap());
     let is_wanted = |line: &String| line.contains(&address) && line.contains(words);
     let lines = LOG.lines.lock().unwrap();
@@ -63,7 +63,7 @@ fn expect_in_log(client: &Client, words: &str) {
 
 /// Checks that the server closes without sending a byte.
 #[track_caller]
-fn expect_end_without_a_byte(client: &mut Client) {
+pub fn expect_end_without_a_byte(client: &mut Client) {
     match client.read_some() {
         Ok(0) => {}
         Ok(count) => panic!("{count} bytes came"),
@@ -102,7 +102,7 @@ fn http_requests() -> Vec<String> {
 }
 
 /// What a TLS client says first.
-fn tls_hello() -> Vec<u8> {
+pub fn tls_hello() -> Vec<u8> {
     /// Keeps what is written, and never has anything to read.
     #[derive(Debug, Default)]
     struct Sink(Vec<u8>);

@@ -264,7 +264,8 @@ fn friends_and_what_follows_is_exactly_who_is_online_in_one_order_for_all() {
                     let name = format!("Churner{churner}");
                     let mut moments = Vec::new();
                     for session in 0..SESSIONS {
-                        let mut client = server.connect_as(Way::ALL[(churner + session) % Way::ALL.len()]);
+                        let mut client =
+                            server.connect_as(Way::ALL[(churner + session) % Way::ALL.len()]);
                         let mut known = log_in_again(&mut client, &name);
                         assert!(known.0.contains(&name), "{known:?}");
                         let text = format!("{churner} {session}");
