@@ -363,11 +363,7 @@ fn what_is_bad_is_bad_wherever_it_is_cut() {
         // A handshake for every byte would take long.
         let step = if way.is_tls() { 5 } else { 1 };
         for bad in BAD {
-            let bytes = [
-                way.frame("{\"Command\":14}"),
-                way.frame_bytes(bad),
-            ]
-            .concat();
+            let bytes = [way.frame("{\"Command\":14}"), way.frame_bytes(bad)].concat();
             for cut in (1..bytes.len()).step_by(step) {
                 let mut client = server.connect_as(way);
                 client.send_bytes(&bytes[..cut]);
