@@ -6,7 +6,8 @@ use proptest::sample::{Index, select};
 
 use crate::cases;
 use crate::oracle::framing::{
-    LIMIT, check_bytes, check_command, check_prefixed, check_stream, read,
+    LIMIT, WebMessage, check_bytes, check_command, check_prefixed, check_stream, check_web_bytes,
+    check_web_socket, read,
 };
 
 /// Keys that commands know, and some that they don't.
@@ -312,6 +313,66 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![3 => mutated, 1 => heap, 1 => object]
 }
 
+/// A message by WebSocket, mostly a good one, in fragments of any size.
+fn web_message() -> impl Strategy<Value = WebMessage> {
+    let body = prop_oneof![
+        6 => (space(), object(), space())
+            .prop_map(|(before, object, after)| (before + &object + &after).into_bytes()),
+        1 => any_stream(),
+        // So large that a length has two bytes, or eight.
+        1 => (0..70_000_usize).prop_map(|size| format!("{{\"x\":\"{}\"}}", "é".repeat(size)).into_bytes()),
+    ];
+    let cuts = prop_oneof![
+        4 => vec(any::<Index>(), 0..5),
+        1 => vec(any::<Index>(), 0..80),
+    ];
+    let control = prop_oneof![
+        1 => Just(None),
+        2 => vec(any::<u8>(), 0..126).prop_map(Some),
+    ];
+    (body, cuts, any::<[u8; 4]>(), vec(control, 0..8)).prop_map(|(body, cuts, mask, controls)| {
+        let cuts = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        WebMessage {
+            body,
+            cuts,
+            mask,
+            controls,
+        }
+    })
+}
+
+/// Headers of WebSocket as they should be and otherwise, and what may follow them.
+fn web_pieces() -> impl Strategy<Value = Vec<u8>> {
+    let first = prop_oneof![
+        6 => select(&[0x81_u8, 0x01, 0x00, 0x80, 0x89, 0x8a, 0x88][..]),
+        1 => any::<u8>(),
+    ];
+    let length = prop_oneof![
+        8 => (0..20_u8).prop_map(|length| vec![0x80 | length]),
+        2 => any::<u16>().prop_map(|length| [&[0xfe][..], &length.to_be_bytes()].concat()),
+        1 => any::<u64>().prop_map(|length| [&[0xff][..], &length.to_be_bytes()].concat()),
+        1 => (0..4_u64).prop_map(|less| [&[0xff][..], &(u64::MAX - less).to_be_bytes()].concat()),
+        1 => any::<u8>().prop_map(|byte| vec![byte]),
+    ];
+    let payload = prop_oneof![
+        3 => Just(b"{}".to_vec()),
+        2 => piece(),
+        2 => vec(any::<u8>(), 0..20),
+    ];
+    // Without a mask that does anything, so that some of the text can be read.
+    let frame = (first, length, payload)
+        .prop_map(|(first, length, payload)| [&[first], &length[..], &[0; 4], &payload].concat());
+    let right =
+        (select(&[0x81_u8, 0x01, 0x00, 0x80, 0x89][..]), piece()).prop_map(|(first, payload)| {
+            [
+                &[first, 0x80 | payload.len() as u8, 0, 0, 0, 0],
+                &payload[..],
+            ]
+            .concat()
+        });
+    vec(prop_oneof![1 => frame, 2 => right], 0..8).prop_map(|frames| frames.concat())
+}
+
 /// A stream and where it is cut.
 fn cut(stream: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = (Vec<u8>, Vec<usize>)> {
     let cuts = prop_oneof![
@@ -351,6 +412,25 @@ proptest! {
         cuts in vec(0..2000_usize, 0..8),
     ) {
         check_prefixed(&bodies, &cuts);
+    }
+
+    #[test]
+    fn messages_by_web_socket_are_one_good_object_however_they_are_fragmented(
+        messages in vec(web_message(), 0..5),
+        cuts in prop_oneof![vec(0..2000_usize, 0..8), vec(0..200_000_usize, 0..8)],
+    ) {
+        check_web_socket(&messages, &cuts);
+    }
+
+    #[test]
+    fn whatever_comes_by_web_socket_is_read_or_refused(
+        (stream, cuts) in cut(prop_oneof![
+            4 => web_pieces(),
+            1 => vec(any::<u8>(), 0..300),
+        ]),
+        limit in prop_oneof![0..200_usize, Just(LIMIT)],
+    ) {
+        check_web_bytes(&stream, &cuts, limit);
     }
 
     #[test]

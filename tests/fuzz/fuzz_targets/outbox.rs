@@ -66,9 +66,10 @@ fuzz_target!(|input: &[u8]| {
     else {
         return;
     };
-    let framing = match kind & 1 {
+    let framing = match kind % 3 {
         0 => Framing::Stream,
-        _ => Framing::Prefixed,
+        1 => Framing::Prefixed,
+        _ => Framing::WebSocket,
     };
     let (pairs, _) = rest.as_chunks::<4>();
     let pairs = &pairs[..pairs.len().min(100)];

@@ -1,6 +1,6 @@
 //! Frames and commands, judged by `serde_json`'s own parsers.
 
-use chatd::wire::framing::detect;
+use chatd::wire::framing::{Control, detect};
 use chatd::wire::scanner::MAX_NESTING;
 use chatd::wire::syntax_error::explain;
 use chatd::wire::{ClientMessage, Command, Field, FrameError, FrameReader, Framing, ServerMessage};
@@ -15,6 +15,8 @@ pub const LIMIT: usize = 1 << 20;
 pub struct Outcome {
     /// The frames it gave out.
     pub frames: Vec<String>,
+    /// What came beside them by WebSocket.
+    pub controls: Vec<Control>,
     /// What it says after the last byte: whether a frame has begun, or why it trusts the stream no longer.
     pub end: Result<bool, FrameError>,
 }
@@ -29,7 +31,7 @@ fn read_with(mut reader: FrameReader, stream: &[u8], cuts: &[usize], limit: usiz
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| (*cut).min(stream.len())).collect();
     cuts.push(stream.len());
     cuts.sort_unstable();
-    let mut frames = Vec::new();
+    let (mut frames, mut controls) = (Vec::new(), Vec::new());
     let mut next = 0;
     for cut in cuts {
         while next < cut {
@@ -40,13 +42,20 @@ fn read_with(mut reader: FrameReader, stream: &[u8], cuts: &[usize], limit: usiz
             reader.filled(count);
             next += count;
             loop {
-                match reader.next_frame(limit) {
-                    Ok(Some(frame)) => frames.push(frame.to_owned()),
-                    Ok(None) => break,
+                let frame = reader.next_frame(limit).map(|one| one.map(str::to_owned));
+                match frame {
+                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(None) => match reader.take_control() {
+                        Some(control) => controls.push(control),
+                        None => break,
+                    },
                     Err(error) => {
                         check_sentence(&error.to_string());
-                        let end = Err(error);
-                        return Outcome { frames, end };
+                        return Outcome {
+                            frames,
+                            controls,
+                            end: Err(error),
+                        };
                     }
                 }
             }
@@ -56,7 +65,11 @@ fn read_with(mut reader: FrameReader, stream: &[u8], cuts: &[usize], limit: usiz
     if end == Ok(true) {
         check_sentence(&reader.guess_at_missing());
     }
-    Outcome { frames, end }
+    Outcome {
+        frames,
+        controls,
+        end,
+    }
 }
 
 /// Checks that a sentence for the author of a client can be shown anywhere, and fits into the shortest line.
@@ -184,8 +197,12 @@ pub fn check_stream(stream: &[u8], cuts: &[usize]) {
 /// Checks that a stream read in pieces gives the same frames, and fails if it fails in one piece. Why it fails may
 /// differ: with a few bytes more a guess can be better.
 pub fn check_cuts(stream: &[u8], cuts: &[usize], limit: usize, whole: &Outcome) {
-    let in_pieces = read(stream, cuts, limit);
+    check_same(read(stream, cuts, limit), whole, cuts);
+}
+
+fn check_same(in_pieces: Outcome, whole: &Outcome, cuts: &[usize]) {
     assert_eq!(in_pieces.frames, whole.frames, "cut at {cuts:?}");
+    assert_eq!(in_pieces.controls, whole.controls, "cut at {cuts:?}");
     assert_eq!(in_pieces.end.ok(), whole.end.ok(), "cut at {cuts:?}");
 }
 
@@ -200,6 +217,11 @@ pub fn check_prefixed(bodies: &[Vec<u8>], cuts: &[usize]) {
     }
     let outcome = read(&stream, &[], LIMIT);
     check_cuts(&stream, cuts, LIMIT, &outcome);
+    check_bodies(bodies.iter().map(Vec::as_slice), &outcome);
+}
+
+/// Checks that each body is accepted exactly if it is one good object, and nothing behind one that is not. True if all are.
+fn check_bodies<'b>(bodies: impl Iterator<Item = &'b [u8]>, outcome: &Outcome) -> bool {
     let mut frames = outcome.frames.iter();
     for body in bodies {
         let frame = frames.next();
@@ -214,11 +236,108 @@ pub fn check_prefixed(bodies: &[Vec<u8>], cuts: &[usize]) {
             None => {
                 assert_ne!(verdict, Verdict::Accept, "{outcome:?} has no {value:?}");
                 assert!(frame.is_some() || outcome.end.is_err(), "{outcome:?}");
-                return;
+                return false;
             }
         }
     }
     assert_eq!((frames.next(), outcome.end), (None, Ok(false)));
+    true
+}
+
+/// A text message as a client may send it by WebSocket.
+#[derive(Clone, Debug)]
+pub struct WebMessage {
+    pub body: Vec<u8>,
+    /// Where its fragments end, but for the last. Two at one place have an empty one between them.
+    pub cuts: Vec<usize>,
+    /// Hides the payload of its frames.
+    pub mask: [u8; 4],
+    /// For each fragment, as long as there are any: whether a ping follows it, with what, or a pong.
+    pub controls: Vec<Option<Vec<u8>>>,
+}
+
+impl WebMessage {
+    /// Appends the frames to `stream`, and what comes out beside the message to `controls`.
+    fn write(&self, stream: &mut Vec<u8>, controls: &mut Vec<Control>) {
+        let mut ends: Vec<usize> = self
+            .cuts
+            .iter()
+            .map(|at| (*at).min(self.body.len()))
+            .collect();
+        ends.sort_unstable();
+        ends.push(self.body.len());
+        let mut start = 0;
+        for (index, end) in ends.iter().enumerate() {
+            let last = if index + 1 == ends.len() { 0x80 } else { 0 };
+            let text = u8::from(index == 0);
+            write_web_frame(last | text, &self.body[start..*end], self.mask, stream);
+            start = *end;
+            match self.controls.get(index) {
+                Some(Some(payload)) => {
+                    write_web_frame(0x89, payload, self.mask, stream);
+                    controls.push(Control::Ping(payload.clone()));
+                }
+                Some(None) => {
+                    write_web_frame(0x8a, b"", self.mask, stream);
+                    controls.push(Control::Pong);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// Appends a frame from a client (RFC 6455, section 5.2).
+fn write_web_frame(first: u8, payload: &[u8], mask: [u8; 4], stream: &mut Vec<u8>) {
+    stream.push(first);
+    match payload.len() {
+        length @ 0..=125 => stream.push(0x80 | length as u8),
+        length @ 126..=0xffff => {
+            stream.push(0x80 | 126);
+            stream.extend((length as u16).to_be_bytes());
+        }
+        length => {
+            stream.push(0x80 | 127);
+            stream.extend((length as u64).to_be_bytes());
+        }
+    }
+    stream.extend(mask);
+    let masks = mask.iter().cycle();
+    stream.extend(payload.iter().zip(masks).map(|(byte, mask)| byte ^ mask));
+}
+
+/// Checks messages by WebSocket: neither where the stream is cut nor how a message is fragmented makes a difference, a message
+/// is accepted exactly if `serde_json` finds one good object in it, and each control frame comes out.
+pub fn check_web_socket(messages: &[WebMessage], cuts: &[usize]) {
+    let (mut stream, mut controls) = (Vec::new(), Vec::new());
+    for message in messages {
+        message.write(&mut stream, &mut controls);
+    }
+    let outcome = read_web_socket(&stream, &[], LIMIT);
+    check_same(read_web_socket(&stream, cuts, LIMIT), &outcome, cuts);
+    let bodies = messages.iter().map(|message| message.body.as_slice());
+    let are_good = check_bodies(bodies, &outcome);
+    match are_good {
+        true => assert_eq!(outcome.controls, controls),
+        false => assert!(controls.starts_with(&outcome.controls), "{outcome:?}"),
+    }
+}
+
+/// Checks any bytes at all as what comes by WebSocket: cuts make no difference, no frame passes the limit, and whatever is
+/// accepted is good JSON.
+pub fn check_web_bytes(stream: &[u8], cuts: &[usize], limit: usize) {
+    let outcome = read_web_socket(stream, &[], limit);
+    check_same(read_web_socket(stream, cuts, limit), &outcome, cuts);
+    check_frames(&outcome.frames, limit);
+    for control in &outcome.controls {
+        if let Control::Ping(payload) = control {
+            assert!(payload.len() < 126, "{control:?}");
+        }
+    }
+}
+
+fn read_web_socket(stream: &[u8], cuts: &[usize], limit: usize) -> Outcome {
+    read_with(FrameReader::new(Framing::WebSocket), stream, cuts, limit)
 }
 
 /// Checks any bytes at all, in whichever framing they choose: cuts make no difference, nor does it if the reader was
@@ -230,7 +349,12 @@ pub fn check_bytes(stream: &[u8], cuts: &[usize], limit: usize) {
         let told = read_with(FrameReader::new(framing), &stream[skipped..], &[], limit);
         assert_eq!(told, outcome, "{framing:?}");
     }
-    for frame in &outcome.frames {
+    check_frames(&outcome.frames, limit);
+}
+
+/// Checks that frames keep to the limit and are good JSON, up to the first that is no command.
+fn check_frames(frames: &[String], limit: usize) {
+    for frame in frames {
         assert!(frame.len() <= limit, "{} bytes", frame.len());
         if !parse(frame) {
             return;

@@ -676,7 +676,7 @@ impl Model {
                 }
                 lines
             }
-            // None here is longer than a length of one byte tells, or of two.
+            // None here is longer than a length of two bytes tells.
             Framing::WebSocket => {
                 let mut lines = Vec::new();
                 let mut rest = sent;
