@@ -92,7 +92,8 @@ fn what_was_acknowledged_survives_many_kills_in_the_middle_of_registrations() {
         let (tell, news) = mpsc::channel();
         let registrants: Vec<_> = (0..3)
             .map(|registrant| {
-                let client = server.connect_as(Way::ALL[(kill as usize + registrant) % 4]);
+                let client =
+                    server.connect_as(Way::ALL[(kill as usize + registrant) % Way::ALL.len()]);
                 let (names, tell) = (format!("Name{kill}x{registrant}"), tell.clone());
                 thread::spawn(move || register_until_the_end(client, &names, &tell))
             })

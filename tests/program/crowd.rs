@@ -58,16 +58,25 @@ fn a_crowd_hears_the_goodbye_whatever_some_of_it_do() {
     let server = patient_chatd(folder.path());
     // Those who don't read, each with more waiting for it than its socket takes.
     let stalled: Vec<Client> = (0..8)
-        .map(|number| stalled(&server, Way::ALL[number % 4], &format!("Stalled{number}")))
+        .map(|number| {
+            stalled(
+                &server,
+                Way::ALL[number % Way::ALL.len()],
+                &format!("Stalled{number}"),
+            )
+        })
         .collect();
     let mut anna = server.guest("Anna");
     flood(&mut anna);
     // Those who have said nothing yet, or half of something.
     let mut strangers: Vec<Client> = (0..8)
-        .map(|number| server.connect_as(Way::ALL[number % 4]))
+        .map(|number| server.connect_as(Way::ALL[number % Way::ALL.len()]))
         .collect();
     for stranger in &mut strangers[4..] {
-        stranger.send_bytes(b"{\"Command\":\"01\",\"Na");
+        let login = stranger
+            .way()
+            .frame(r#"{"Command":"01","Name":"Stranger"}"#);
+        stranger.send_bytes(&login[..login.len() / 2]);
     }
     let handshakes: Vec<TcpStream> = (0..8)
         .map(|number| {
@@ -84,7 +93,7 @@ fn a_crowd_hears_the_goodbye_whatever_some_of_it_do() {
             let way = if number < TALKERS {
                 [Way::Plain, Way::PlainPrefixed][number % 2]
             } else {
-                Way::ALL[number % 4]
+                Way::ALL[number % Way::ALL.len()]
             };
             let mut reader = server.connect_as(way);
             reader.log_in(&format!("Reader{number}"));

@@ -385,6 +385,26 @@ impl Chatd {
         self.addresses("TLS")[0]
     }
 
+    /// Where the banner says that browsers find the page.
+    #[track_caller]
+    pub fn web_address(&self) -> SocketAddr {
+        let url = self
+            .banner
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("http://"));
+        let address = url.expect("a link in the banner").trim_end_matches('/');
+        address.parse().expect("an address and a port")
+    }
+
+    /// Where clients of this way connect.
+    pub fn address(&self, way: Way) -> SocketAddr {
+        match way {
+            Way::Plain | Way::PlainPrefixed => self.plain_address(),
+            Way::Tls | Way::TlsPrefixed => self.tls_address(),
+            Way::Browser => self.web_address(),
+        }
+    }
+
     /// The fingerprint that the banner tells.
     #[track_caller]
     pub fn fingerprint(&self) -> String {
@@ -400,12 +420,7 @@ impl Chatd {
     }
 
     pub fn connect_as(&self, way: Way) -> Client {
-        let address = if way.is_tls() {
-            self.tls_address()
-        } else {
-            self.plain_address()
-        };
-        Client::over(TcpStream::connect(address).unwrap(), way)
+        Client::over(TcpStream::connect(self.address(way)).unwrap(), way)
     }
 
     pub fn connect(&self) -> Client {

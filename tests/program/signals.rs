@@ -83,11 +83,7 @@ pub fn stalled(server: &Chatd, way: Way, name: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     // A small window, so that soon nothing more goes into it.
     socket.set_recv_buffer_size(4096).unwrap();
-    let address = if way.is_tls() {
-        server.tls_address()
-    } else {
-        server.plain_address()
-    };
+    let address = server.address(way);
     socket.connect(&address.into()).unwrap();
     let mut client = Client::over(socket.into(), way);
     client.log_in(name);

@@ -130,6 +130,11 @@ fn chatd_passes_every_case_with_a_length_before_each_object() {
 }
 
 #[test]
+fn chatd_passes_every_case_by_websocket() {
+    chatd_passes_every_case(Way::Browser);
+}
+
+#[test]
 fn the_cases_are_complete() {
     let mut ids = HashSet::new();
     let mut provided = HashSet::new();
