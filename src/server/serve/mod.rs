@@ -203,7 +203,7 @@ impl<'a> Handler<'a> {
                 Ok(count) => frames.filled(count.unwrap_or(0)),
                 Err(_) if Instant::now() >= deadline => {
                     return Err(CloseCause::new(
-                        CloseReason::HandshakeFailed,
+                        CloseReason::OtherProtocol,
                         "no whole HTTP request came in time",
                     ));
                 }
