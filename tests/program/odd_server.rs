@@ -5,7 +5,9 @@ use std::fs;
 #[cfg(unix)]
 use std::fs::File;
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+#[cfg(unix)]
+use std::net::Shutdown;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
