@@ -23,6 +23,8 @@ mod accounts;
 #[cfg(unix)]
 mod attached;
 mod bot;
+#[cfg(unix)]
+mod browser;
 mod certificate;
 mod checker;
 mod checker_clients;
