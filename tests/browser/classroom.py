@@ -201,6 +201,10 @@ class Page:
         self.run("document.getElementById('frame').value = arguments[0]", frame)
         self.run("document.getElementById('hand').requestSubmit()")
 
+    def is_at_end(self, name):
+        return self.run("""const box = document.getElementById(arguments[0]);
+            return box.scrollHeight - box.scrollTop - box.clientHeight < 2""", name)
+
     def has_no_sideways_scrolling(self):
         wide = self.run("""return [...document.querySelectorAll("body, body *")].filter(each =>
             each.getBoundingClientRect().right > innerWidth + 0.5).map(each => each.outerHTML.slice(0, 200))""")
