@@ -86,8 +86,8 @@ pub struct Config {
     )]
     pub web_host: Vec<String>,
 
-    /// Origin of other web pages that may connect, such as https://board.example, or null for pages opened as files; may be
-    /// repeated
+    /// Origin of other web pages that may connect, from its http:// or https:// to its port, or null for pages opened as
+    /// files; may be repeated
     #[arg(
         long,
         env = "CHATD_WEB_ORIGIN",

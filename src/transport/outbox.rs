@@ -85,7 +85,7 @@ enum SendMode {
 
 impl Outbox {
     /// An empty outbox whose backlog may be `limit` bytes. Whether its client `can_speak` the protocol from the beginning is told
-    /// too: a browser must [open WebSocket](Self::open_web_socket) first.
+    /// too: a browser must open WebSocket first.
     pub fn new(tls: Option<Tls>, can_speak: bool, limit: usize) -> Outbox {
         Outbox {
             queue: SendQueue::default(),
