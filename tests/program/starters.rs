@@ -261,7 +261,12 @@ fn assert_is_good(starter: &Starter) {
     assert_chats(&words);
     assert_notices_silence(starter);
     let run = format!("'{}' {{host}} --port {{port}} {{name}}", words.join("' '"));
-    let findings = Findings::of_parts("client", 3, || client_arguments(&run, "20"));
+    let judge = |patience| Findings::of_parts("client", 4, || client_arguments(&run, patience));
+    let mut findings = judge("3");
+    if findings.with("passed").len() < findings.with_any().len() {
+        // The machine may be slow.
+        findings = judge("20");
+    }
     assert_eq!(findings.exit, 0, "{}", findings.report);
     assert_eq!(
         findings.with("passed").len(),
