@@ -510,7 +510,7 @@ fn assert_is_chinese(text: &str) {
 }
 
 #[test]
-fn whoever_reads_chinese_meets_no_english() {
+fn a_reader_of_chinese_meets_no_english() {
     if !can_run("python3", "--version") {
         return;
     }
