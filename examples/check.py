@@ -9,7 +9,7 @@ What is checked is not written here but in tests/vectors/*.json: short scripts o
 it says over sockets (Connection), compares what comes with a pattern (differs), and reports.
 """
 import argparse, atexit, codecs, contextlib, errno, json, locale, os, queue, random, re, shlex, shutil, signal, socket
-import ssl, string, struct, subprocess, sys, tempfile, threading, time, unicodedata
+import ssl, string, struct, subprocess, sys, threading, time, unicodedata
 from pathlib import Path
 
 QUIET = 0.5  # seconds of silence that count as "nothing comes", where nothing can be asked for
@@ -371,7 +371,8 @@ class Play:
                     time.sleep(step.get("pause", 1) / 1000)
         except OSError as error:
             if not step.get("may fail"):
-                raise Failure("unsendable", came=say("unsendable", error=reason(error))) from None
+                why = say("takes nothing") if isinstance(error, socket.timeout) else reason(error)
+                raise Failure("unsendable", came=say("unsendable", error=why)) from None
 
     def flush(self):
         """Sends what was held back to be cut and joined."""
@@ -704,6 +705,7 @@ class Program:
             raise Failure("unsendable", came=say("does not listen", line=line)) from None
 
     def stop(self):
+        atexit.unregister(self.stop)  # later its number may be another program's
         if os.name == "nt" and not self.has_ended():
             subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.process.pid)], stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
@@ -1377,7 +1379,7 @@ class ClientCheck(Check):
             try:
                 self.program = Program([filled_in(word, values) for word in words(self.args.run)])
             except OSError as error:
-                came = say("cannot start client", command=self.args.run, error=error)
+                came = say("cannot start client", command=self.args.run, error=reason(error))
                 raise Failure("unsendable", say("connects", **values), came) from None
         elif getattr(self.args, action):
             line = filled_in(getattr(self.args, action), values)
@@ -1523,7 +1525,9 @@ class ClientCheck(Check):
         code = program.process.poll()
         if code and (code < 0 or not play.may_end):
             return say("crashed", code=code)
-        return say("traceback") if CRASH.search(program.written()) else None
+        # Its standard error is looked at by itself too: together, what it tells may stand behind an open prompt.
+        texts = (program.written(), program.text(program.errors))
+        return say("traceback") if any(map(CRASH.search, texts)) else None
 
     def attempt(self, play, case):
         if not self.args.run:

@@ -35,6 +35,7 @@ BUGS = {
     "extra-keys": "crashes at a key that it does not know",
     "guest-mark-needed": "crashes at a 30 without IsUserGuest",
     "empty-friends": "crashes when Friends is empty",
+    "crash-behind-prompt": "stops reading by an exception, which is told on the line of its prompt",
     # Showing text
     "control-characters": "writes the control characters of a message to the terminal",
     "markup": "removes what looks like a tag",
@@ -141,6 +142,10 @@ class Client:
 
     def on_private(self, Command, FriendName, Message):
         self.show_text(f"[{FriendName}] ", Message)
+        if self.bug == "crash-behind-prompt":  # as Java tells it, where a prompt stands before; and the rest goes on
+            print("> ", end="", flush=True)
+            print('Exception in thread "Thread-0" java.lang.NullPointerException', file=sys.stderr, flush=True)
+            sys.exit()  # ends this thread, and nothing is said of that
 
     def on_receipt(self, Command, Flag=None, Comment="", FriendName="", Message=""):
         if Flag is None and self.bug == "heartbeat-answered":

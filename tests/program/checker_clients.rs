@@ -43,7 +43,7 @@ const fn mistake(
 const CRASH: &str = "an exception that nobody caught";
 const NOT_SHOWN: &str = "it does not";
 
-const MISTAKES: [Mistake; 32] = [
+const MISTAKES: [Mistake; 33] = [
     mistake(
         "recv-is-message",
         "client-reads-two",
@@ -235,6 +235,12 @@ const MISTAKES: [Mistake; 32] = [
         "client-logout-ends",
         "no message came",
         "waits for an answer to 03",
+    ),
+    mistake(
+        "crash-behind-prompt",
+        "client-reads-private",
+        CRASH,
+        "There is an exception that nobody catches",
     ),
 ];
 
