@@ -17,9 +17,6 @@ use crate::sync::Arc;
 use crate::transport::tls::Tls;
 use crate::transport::{Connection, PortKind, Socket, socket};
 
-/// Stack of a connection's thread, in bytes. Memory is only used as far as it is touched.
-const STACK_SIZE: usize = 256 << 10;
-
 /// The pause after a failure that may have to do with a lack of something, such as descriptors. It doubles with
 /// each failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -214,10 +211,9 @@ fn admit(
         }
         (permit, rejection) => {
             let (own_shared, own_connection) = (Arc::clone(shared), Arc::clone(&connection));
-            let started = thread::Builder::new()
-                .name(format!("conn-{}", connection.number()))
-                .stack_size(STACK_SIZE)
-                .spawn(move || serve::run(&own_shared, own_connection, rejection, permit));
+            let started = serve::start_thread(&connection, move || {
+                serve::run(&own_shared, own_connection, rejection, permit);
+            });
             if let Err(error) = started {
                 // No pause, unlike after a failed accept: this client is off the queue, and the next one shall not wait to be refused.
                 let rejection = rejection.unwrap_or(Rejection::NoThread);

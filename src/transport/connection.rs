@@ -23,6 +23,9 @@ use crate::wire::{Framing, Lines, NameKey, ServerMessage, framing};
 /// else.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the thread of a connection yields the processor before it sends the receipts of what it has read.
+const YIELDS_FOR_RECEIPTS: usize = 2;
+
 /// One TCP connection. Its own thread reads from it. Any thread may send to it, and no thread waits in doing so.
 #[derive(Debug)]
 pub struct Connection {
@@ -247,8 +250,10 @@ impl Connection {
     /// the processor run first: one of them may have the friend's answer, and a write and the client's waking are what
     /// a message costs most. If none waits, the yield takes no time.
     pub fn uncork(self: &Arc<Self>) {
-        if self.outbox.lock().has_corked() {
-            yield_now();
+        for _ in 0..YIELDS_FOR_RECEIPTS {
+            if self.outbox.lock().has_corked() {
+                yield_now();
+            }
         }
         self.with_outbox(|outbox, socket| outbox.uncork(socket));
     }

@@ -7,20 +7,16 @@ use super::port_kind::PortKind;
 use super::tls::{self, Progress};
 use crate::sync::{Arc, Instant};
 
-/// How much ciphertext is read at once while little comes, in bytes.
-const MIN_CIPHERTEXT: usize = 2 << 10;
+/// How much is read at once during a handshake, in bytes.
+const HANDSHAKE_READ: usize = 2 << 10;
 
-/// How much ciphertext is read at once while much comes, in bytes: a full TLS record and its header.
-const MAX_CIPHERTEXT: usize = (16 << 10) + 256;
+/// A full TLS record with its header, in bytes (RFC 8446, section 5.2). It takes so much to decrypt anything of it.
+pub const LARGEST_RECORD: usize = (16 << 10) + 256 + 5;
 
 /// The incoming side of a connection, for its own thread.
 #[derive(Debug)]
 pub struct ConnectionReader {
     connection: Arc<Connection>,
-    /// Empty unless the connection is encrypted.
-    ciphertext: Vec<u8>,
-    /// Whether the last read nearly filled a small buffer.
-    was_full: bool,
     /// Whether OpenSSL may have something to read before more comes through the socket.
     may_have_more: bool,
     deadline: Option<Instant>,
@@ -31,9 +27,7 @@ impl ConnectionReader {
     pub fn new(connection: Arc<Connection>) -> ConnectionReader {
         ConnectionReader {
             connection,
-            ciphertext: Vec::new(),
-            was_full: false,
-            may_have_more: true,
+            may_have_more: false,
             deadline: None,
         }
     }
@@ -54,10 +48,11 @@ impl ConnectionReader {
         if !self.connection.is_tls() {
             return Ok(());
         }
+        let mut ciphertext = vec![0; HANDSHAKE_READ];
         let mut is_first = true;
         loop {
-            let count = self.read_ciphertext()?;
-            let bytes = &self.ciphertext[..count];
+            let count = self.receive_bytes(&mut ciphertext)?;
+            let bytes = &ciphertext[..count];
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -75,19 +70,26 @@ impl ConnectionReader {
                 progress
             })?;
             match progress {
-                Progress::Done(_) => return Ok(()),
+                Progress::Done(_) => break,
                 Progress::NeedsInput => {}
                 Progress::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
+        self.may_have_more = self.connection.with_outbox(|outbox, _| {
+            let tls = outbox.tls();
+            tls.is_some_and(|tls| {
+                tls.give_back();
+                tls.may_have_more()
+            })
+        });
+        Ok(())
     }
 
     /// Waits until something comes, and reads it into `buffer`. 0 says that the client will send no more. `None` says
     /// that TLS took what came for itself, and the client's data is still to come.
     pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.connection.is_tls() {
-            let count = self.connection.socket.receive(buffer, self.deadline)?;
-            self.connection.count_received(count);
+            let count = self.receive_bytes(buffer)?;
             // Browsers mask what they send; it is shown when that is off.
             if self.connection.kind() == PortKind::Plain {
                 self.connection.show_received(&buffer[..count]);
@@ -101,7 +103,8 @@ impl ConnectionReader {
                 progress => return Ok(self.shown(progress.data(), buffer)),
             }
         }
-        match self.read_ciphertext()? {
+        // The buffer serves for the ciphertext first: OpenSSL has taken that when it gives the plaintext.
+        match self.receive_bytes(buffer)? {
             0 => Ok(Some(0)),
             count => {
                 let data = self.decrypt(count, buffer)?.data();
@@ -116,16 +119,15 @@ impl ConnectionReader {
         data
     }
 
-    /// Hands over `count` bytes of ciphertext and decrypts what that allows.
+    /// Hands over the `count` bytes of ciphertext in `buffer`, and decrypts into it what that allows.
     fn decrypt(&mut self, count: usize, buffer: &mut [u8]) -> io::Result<Progress> {
-        let ciphertext = &self.ciphertext[..count];
         let may_have_more = &mut self.may_have_more;
         self.connection.with_outbox(|outbox, socket| {
             let was_behind = outbox.is_behind();
             let Some(tls) = outbox.tls() else {
                 return Ok(Progress::Closed);
             };
-            tls.feed(ciphertext);
+            tls.feed(&buffer[..count]);
             let progress = tls.read(buffer);
             *may_have_more = tls.may_have_more();
             // TLS may have something to say, an alert or an answer to a key update.
@@ -136,21 +138,9 @@ impl ConnectionReader {
         })
     }
 
-    /// Reads into a buffer that is small until much comes: idle connections are many.
-    fn read_ciphertext(&mut self) -> io::Result<usize> {
-        let size = if self.was_full {
-            MAX_CIPHERTEXT
-        } else {
-            MIN_CIPHERTEXT
-        };
-        if self.ciphertext.len() != size {
-            self.ciphertext = vec![0; size];
-        }
-        let count = self
-            .connection
-            .socket
-            .receive(&mut self.ciphertext, self.deadline)?;
-        self.was_full = count > MIN_CIPHERTEXT / 2;
+    /// Waits until something comes through the socket.
+    fn receive_bytes(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.connection.socket.receive(buffer, self.deadline)?;
         self.connection.count_received(count);
         Ok(count)
     }

@@ -222,8 +222,21 @@ impl Outbox {
             watcher.show(Direction::ToClient, shown);
         }
         let (was_behind, had_corked) = (self.is_behind(), self.has_corked());
+        let is_first = !was_behind && !had_corked && mode != SendMode::Corked;
+        if is_first
+            && bytes.len() <= ENCRYPTED_AT_ONCE
+            && let Some(tls) = &mut self.tls
+        {
+            // Needs no place in the queue, nor a copy to own.
+            self.encrypted.extend(receipt);
+            match tls.encrypt(bytes) {
+                Ok(()) => drop(self.flush(sink)),
+                Err(error) => self.close(&error),
+            }
+            return;
+        }
         let mut sent = 0;
-        if !was_behind && !had_corked && self.tls.is_none() && mode != SendMode::Corked {
+        if is_first && self.tls.is_none() {
             match try_send(sink, &[IoSlice::new(bytes)]) {
                 Ok(count) => sent = count,
                 // What is queued then is discarded by the connection's own thread.

@@ -17,7 +17,7 @@ use openssl::x509::X509;
 use crate::wire::framing::TLS_HANDSHAKE;
 
 /// A buffer that has grown past this many bytes is given back once it is empty.
-const KEPT_CAPACITY: usize = 2 << 10;
+const KEPT_CAPACITY: usize = 1 << 10;
 
 /// The settings that all TLS connections share: versions 1.2 and 1.3 with the ciphers that Mozilla's guidelines
 /// call intermediate, no renegotiation, and no resumption, which a chat that stays connected has no use for.
@@ -103,6 +103,16 @@ impl Tls {
     pub fn handshake(&mut self) -> io::Result<Progress> {
         let result = self.stream.accept().map(|()| 0);
         self.progress(result)
+    }
+
+    /// Gives back the memory of what the handshake put into the pipes, if it has left them.
+    pub fn give_back(&mut self) {
+        let pipe = self.stream.get_mut();
+        for pipe in [&mut pipe.incoming, &mut pipe.outgoing] {
+            if pipe.is_empty() {
+                *pipe = Vec::new();
+            }
+        }
     }
 
     /// Whether the handshake is complete.

@@ -30,7 +30,7 @@ const MAX_SAID: usize = 16 << 10;
 
 // What takes much of the stack is not inlined into the loop that reads: the frames would add up, and the thread of an idle
 // connection keeps every page of its stack that it has ever touched.
-impl Handler<'_> {
+impl Handler {
     /// Acts on one frame.
     pub(super) fn act_on(&mut self, frame: &str) -> Result<(), CloseCause> {
         let command = Command::parse(frame).map_err(|error| {

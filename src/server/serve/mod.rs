@@ -4,6 +4,7 @@ mod commands;
 
 use std::convert::Infallible;
 use std::io;
+use std::thread;
 use std::time::Duration;
 
 use super::budget::Budget;
@@ -16,7 +17,7 @@ use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
 use crate::sync::{Arc, Instant};
 use crate::texts::reasons;
-use crate::transport::connection_reader::ConnectionReader;
+use crate::transport::connection_reader::{ConnectionReader, LARGEST_RECORD};
 use crate::transport::{CloseCause, CloseReason, Connection, Origin, PortKind};
 use crate::wire::framing::{Control, websocket};
 use crate::wire::{FrameError, FrameReader, Lines};
@@ -24,28 +25,101 @@ use crate::wire::{FrameError, FrameReader, Lines};
 /// How long a client that is rejected may take to show how it frames, before it is told why.
 const REJECTION_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The stack of a connection's thread, in bytes. Memory is only used as far as it is touched.
+const STACK_SIZE: usize = 256 << 10;
+
+/// Starts a thread for a connection.
+pub(crate) fn start_thread(
+    connection: &Connection,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    thread::Builder::new()
+        .name(format!("conn-{}", connection.number()))
+        .stack_size(STACK_SIZE)
+        .spawn(work)
+        .map(drop)
+}
+
 /// Serves one connection to its end, or rejects it. The permit is returned at the end.
 pub(crate) fn run(
     shared: &Arc<Shared>,
     connection: Arc<Connection>,
     rejection: Option<Rejection>,
-    _permit: Option<Permit>,
+    permit: Option<Permit>,
 ) {
+    if let Some(client) = begin(shared, connection, rejection, permit) {
+        client.serve();
+    }
+}
+
+/// Brings a connection to where the protocol starts. `None` if it has come to its end already, or another thread serves it.
+// Not inlined, for the stacks of idle connections.
+#[inline(never)]
+fn begin(
+    shared: &Arc<Shared>,
+    connection: Arc<Connection>,
+    rejection: Option<Rejection>,
+    permit: Option<Permit>,
+) -> Option<Box<Client>> {
     let framing = connection.kind().framing();
-    let mut frames = framing.map_or_else(FrameReader::detecting, FrameReader::new);
-    let mut handler = Handler::new(shared, connection);
-    let Err(cause) = match rejection {
-        None => handler.serve(&mut frames),
-        Some(rejection) => handler.reject(&mut frames, rejection),
+    let frames = framing.map_or_else(FrameReader::detecting, FrameReader::new);
+    let mut client = Box::new(Client {
+        handler: Handler::new(Arc::clone(shared), connection),
+        frames,
+        _permit: permit,
+    });
+    let begun = match rejection {
+        None => client.handler.begin(&mut client.frames),
+        Some(rejection) => Err(client.handler.reject(&mut client.frames, rejection)),
     };
-    handler.leave(cause);
+    match begun {
+        Ok(()) if client.handler.connection.is_tls() => client.move_to_a_new_thread(),
+        Ok(()) => Some(client),
+        Err(cause) => {
+            client.handler.leave(cause);
+            None
+        }
+    }
+}
+
+/// A connection that is served. The parts are dropped in this order.
+struct Client {
+    handler: Handler,
+    frames: FrameReader,
+    _permit: Option<Permit>,
+}
+
+impl Client {
+    /// Serves to the end.
+    fn serve(mut self: Box<Self>) {
+        let Err(cause) = self.handler.serve(&mut self.frames);
+        self.handler.leave(cause);
+    }
+
+    /// Has the client served on a thread that takes the place of this one, and returns it if there is none to be had. A
+    /// handshake leaves much behind that belongs to its thread: a deep stack, OpenSSL's random generators, and what the
+    /// allocator keeps at hand. That is a third of what an idle client would cost, and ends with the thread.
+    fn move_to_a_new_thread(self: Box<Self>) -> Option<Box<Self>> {
+        let (hand_over, handed_over) = bounded::<Box<Client>>(1);
+        let started = start_thread(&self.handler.connection, move || {
+            let client = handed_over.recv();
+            drop(handed_over);
+            if let Ok(client) = client {
+                client.serve();
+            }
+        });
+        match started {
+            Ok(()) => hand_over.send(self).err().map(|unsent| unsent.0),
+            Err(_) => Some(self),
+        }
+    }
 }
 
 /// What the thread of a connection knows about its client.
 ///
 /// A method returns a [`CloseCause`] as its error when the connection is to end.
-struct Handler<'a> {
-    shared: &'a Arc<Shared>,
+struct Handler {
+    shared: Arc<Shared>,
     connection: Arc<Connection>,
     reader: ConnectionReader,
     /// Whether the client is answered in its own framing by now.
@@ -79,11 +153,11 @@ enum Unfinished {
     Told,
 }
 
-impl<'a> Handler<'a> {
-    fn new(shared: &'a Arc<Shared>, connection: Arc<Connection>) -> Handler<'a> {
+impl Handler {
+    fn new(shared: Arc<Shared>, connection: Arc<Connection>) -> Handler {
         Handler {
-            shared,
             budget: shared.budgets.of(connection.origin(), &shared.config),
+            shared,
             charged: 0,
             reader: ConnectionReader::new(Arc::clone(&connection)),
             connection,
@@ -99,18 +173,24 @@ impl<'a> Handler<'a> {
         }
     }
 
-    /// Reads and acts until there is a cause to end.
-    fn serve(&mut self, frames: &mut FrameReader) -> Result<Infallible, CloseCause> {
+    /// Brings the connection to where the protocol starts.
+    fn begin(&mut self, frames: &mut FrameReader) -> Result<(), CloseCause> {
         let config = &self.shared.config;
-        self.login_deadline = Instant::now() + config.login_timeout;
+        let (login_timeout, handshake_timeout) = (config.login_timeout, config.handshake_timeout);
+        self.login_deadline = Instant::now() + login_timeout;
         if let Origin::Address(_) = self.connection.origin() {
             // To connect counts as a command, or an address could have as many handshakes as it likes.
             self.pause(self.budget.take_connection())?;
         }
-        let deadline = Instant::now() + config.handshake_timeout;
+        let deadline = Instant::now() + handshake_timeout;
         self.handshake(deadline)?;
         self.open_web_socket(frames, deadline, None)?;
-        self.login_deadline = Instant::now() + config.login_timeout;
+        self.login_deadline = Instant::now() + login_timeout;
+        Ok(())
+    }
+
+    /// Reads and acts until there is a cause to end.
+    fn serve(&mut self, frames: &mut FrameReader) -> Result<Infallible, CloseCause> {
         loop {
             // A browser's first frames may have come with its request.
             self.pay_for_bytes()?;
@@ -239,7 +319,10 @@ impl<'a> Handler<'a> {
                 frames.filled(count);
                 Ok(())
             }
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                frames.expect(LARGEST_RECORD);
+                Ok(())
+            }
             // A timeout before these deadlines comes from the kernel: the client acknowledges nothing.
             Err(_) if login_deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 Err(self.login_timeout())
@@ -375,24 +458,29 @@ impl<'a> Handler<'a> {
         CloseCause::new(CloseReason::LoginTimeout, words)
     }
 
-    /// Tells a client why it is not served, in its own framing if it shows that soon.
-    fn reject(
+    /// Tells a client why it is not served, in its own framing if it shows that soon. Returns why the connection ends.
+    fn reject(&mut self, frames: &mut FrameReader, rejection: Rejection) -> CloseCause {
+        let asked = self.ask_for_framing(frames, &rejection);
+        asked.err().unwrap_or_else(|| rejection.cause())
+    }
+
+    /// Learns what a client that is rejected speaks, as far as it shows that soon.
+    fn ask_for_framing(
         &mut self,
         frames: &mut FrameReader,
-        rejection: Rejection,
-    ) -> Result<Infallible, CloseCause> {
+        rejection: &Rejection,
+    ) -> Result<(), CloseCause> {
         let deadline = Instant::now() + REJECTION_PATIENCE;
         self.handshake(deadline)?;
         self.open_web_socket(frames, deadline, Some(&rejection.to_string()))?;
-        if self.connection.kind() == PortKind::Web {
-            return Err(rejection.cause());
-        }
         let received = self.reader.set_deadline(Some(deadline));
-        if let Ok(Some(count)) = received.and_then(|()| self.reader.receive(frames.space())) {
+        if self.connection.kind() != PortKind::Web
+            && let Ok(Some(count)) = received.and_then(|()| self.reader.receive(frames.space()))
+        {
             frames.filled(count);
             self.adopt_framing(frames)?;
         }
-        Err(rejection.cause())
+        Ok(())
     }
 
     /// The one way out: the room lets the user leave first, then the connection is drained or closed.
@@ -429,7 +517,7 @@ impl<'a> Handler<'a> {
     }
 }
 
-impl Drop for Handler<'_> {
+impl Drop for Handler {
     fn drop(&mut self) {
         if !self.has_left {
             // The thread has panicked. The others are told of the end all the same.

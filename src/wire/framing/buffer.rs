@@ -1,7 +1,7 @@
 //! The bytes of a connection between the socket and the decoder.
 
 /// How much a connection that sends little is ready to read at once, in bytes.
-const SMALL_BUFFER: usize = 2 << 10;
+const SMALL_BUFFER: usize = 1 << 10;
 
 /// How much a connection that sends much is ready to read at once, in bytes. Only a frame larger than this makes
 /// the buffer grow further.
@@ -14,10 +14,12 @@ pub(super) struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// Whether the last read filled all the space it was given.
+    /// Whether the last read filled the buffer, or nearly so: encrypted data is shorter when it was decrypted.
     was_full: bool,
     /// How many bytes the last read brought.
     last_read: usize,
+    /// How many bytes the next read may bring at least.
+    expected: usize,
 }
 
 impl ReadBuffer {
@@ -39,6 +41,7 @@ impl ReadBuffer {
         } else {
             size
         };
+        let wanted = wanted.max(unread + std::mem::take(&mut self.expected));
         if wanted < size {
             self.bytes = vec![0; wanted];
         } else {
@@ -48,10 +51,15 @@ impl ReadBuffer {
         &mut self.bytes[unread..]
     }
 
+    /// Makes the next space no smaller than this, in bytes.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        self.expected = bytes;
+    }
+
     /// Notes that a read has put `count` bytes at the beginning of [`space`](Self::space).
     pub(super) fn filled(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
-        self.was_full = self.end == self.bytes.len();
+        self.was_full = self.end >= self.bytes.len() / 8 * 7;
         self.last_read = count;
     }
 

@@ -107,6 +107,11 @@ impl FrameReader {
         self.buffer.space()
     }
 
+    /// Makes the next [`space`](Self::space) no smaller than this, in bytes.
+    pub fn expect(&mut self, bytes: usize) {
+        self.buffer.expect(bytes);
+    }
+
     /// Notes that a read has put `count` bytes at the beginning of [`space`](Self::space).
     pub fn filled(&mut self, count: usize) {
         self.buffer.filled(count);
