@@ -103,4 +103,16 @@ mod tests {
         assert!(buffer.is_empty());
         assert_eq!(buffer.space().len(), SMALL_BUFFER);
     }
+    #[test]
+    fn what_is_expected_fits_behind_what_is_unread_once() {
+        let mut buffer = ReadBuffer::default();
+        buffer.space();
+        buffer.filled(100);
+        buffer.expect(5000);
+        assert_eq!(buffer.space().len(), 5000);
+        buffer.filled(10);
+        assert_eq!(buffer.unread().len(), 110);
+        buffer.consume(110);
+        assert_eq!(buffer.space().len(), SMALL_BUFFER);
+    }
 }
