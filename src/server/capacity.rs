@@ -14,8 +14,9 @@ const OTHER_DESCRIPTORS: u64 = 32;
 /// The longest notice of a login (30), in bytes.
 const NOTICE: usize = 110;
 
-/// Memory mappings that are not stacks of connections' threads.
-const OTHER_MAPPINGS: u64 = 1024;
+/// Memory mappings that are not stacks of threads that serve: those of everything else, of the stacks that the C library keeps
+/// for new threads (40 MiB), and of threads that end right after a TLS handshake.
+const OTHER_MAPPINGS: u64 = 2048;
 
 /// Memory mappings of one thread: its stack, its signal stack, and a guard page for each.
 const MAPPINGS_PER_THREAD: u64 = 4;

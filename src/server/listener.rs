@@ -210,11 +210,7 @@ fn admit(
             reject_without_thread(shared, &connection, rejection);
         }
         (permit, rejection) => {
-            let (own_shared, own_connection) = (Arc::clone(shared), Arc::clone(&connection));
-            let started = serve::start_thread(&connection, move || {
-                serve::run(&own_shared, own_connection, rejection, permit);
-            });
-            if let Err(error) = started {
+            if let Err(error) = serve::start(shared, &connection, rejection, permit) {
                 // No pause, unlike after a failed accept: this client is off the queue, and the next one shall not wait to be refused.
                 let rejection = rejection.unwrap_or(Rejection::NoThread);
                 log::warn!("cannot start a thread for {connection}: {error}");

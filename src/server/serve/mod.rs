@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::web::{self, Answer};
 use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
-use crate::sync::{Arc, Instant};
+use crate::sync::{Arc, Instant, Mutex};
 use crate::texts::reasons;
 use crate::transport::connection_reader::{ConnectionReader, LARGEST_RECORD};
 use crate::transport::{CloseCause, CloseReason, Connection, Origin, PortKind};
@@ -25,23 +25,45 @@ use crate::wire::{FrameError, FrameReader, Lines};
 /// How long a client that is rejected may take to show how it frames, before it is told why.
 const REJECTION_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The stack of a connection's thread, in bytes. Memory is only used as far as it is touched.
+/// The stack of a thread that serves a connection, in bytes. Memory is only used as far as it is touched.
 const STACK_SIZE: usize = 256 << 10;
 
-/// Starts a thread for a connection.
-pub(crate) fn start_thread(
+/// The stack of a thread for a TLS handshake, in bytes, of which OpenSSL uses up to a quarter. The C library keeps the
+/// stacks of threads that have ended, with what they touched, for new ones that need no larger stack. This one is too
+/// small for a thread that serves, or each idle client might keep the depth of another one's handshake.
+const HANDSHAKE_STACK_SIZE: usize = 192 << 10;
+
+/// Starts the first thread of a connection, which [`run`]s it.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    connection: &Arc<Connection>,
+    rejection: Option<Rejection>,
+    permit: Option<Permit>,
+) -> io::Result<()> {
+    let stack_size = match connection.is_tls() {
+        true => HANDSHAKE_STACK_SIZE,
+        false => STACK_SIZE,
+    };
+    let (own_shared, own_connection) = (Arc::clone(shared), Arc::clone(connection));
+    start_thread(connection, stack_size, move || {
+        run(&own_shared, own_connection, rejection, permit);
+    })
+}
+
+fn start_thread(
     connection: &Connection,
+    stack_size: usize,
     work: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     thread::Builder::new()
         .name(format!("conn-{}", connection.number()))
-        .stack_size(STACK_SIZE)
+        .stack_size(stack_size)
         .spawn(work)
         .map(drop)
 }
 
 /// Serves one connection to its end, or rejects it. The permit is returned at the end.
-pub(crate) fn run(
+fn run(
     shared: &Arc<Shared>,
     connection: Arc<Connection>,
     rejection: Option<Rejection>,
@@ -100,17 +122,19 @@ impl Client {
     /// handshake leaves much behind that belongs to its thread: a deep stack, OpenSSL's random generators, and what the
     /// allocator keeps at hand. That is a third of what an idle client would cost, and ends with the thread.
     fn move_to_a_new_thread(self: Box<Self>) -> Option<Box<Self>> {
-        let (hand_over, handed_over) = bounded::<Box<Client>>(1);
-        let started = start_thread(&self.handler.connection, move || {
-            let client = handed_over.recv();
-            drop(handed_over);
-            if let Ok(client) = client {
+        let connection = Arc::clone(&self.handler.connection);
+        let slot = Arc::new(Mutex::new(Some(self)));
+        let other_slot = Arc::clone(&slot);
+        let started = start_thread(&connection, STACK_SIZE, move || {
+            let client = other_slot.lock().take();
+            drop(other_slot);
+            if let Some(client) = client {
                 client.serve();
             }
         });
         match started {
-            Ok(()) => hand_over.send(self).err().map(|unsent| unsent.0),
-            Err(_) => Some(self),
+            Ok(()) => None,
+            Err(_) => slot.lock().take(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The bytes of a connection between the socket and the decoder.
 
 /// How much a connection that sends little is ready to read at once, in bytes.
-const SMALL_BUFFER: usize = 1 << 10;
+const SMALL_BUFFER: usize = 512;
 
 /// How much a connection that sends much is ready to read at once, in bytes. Only a frame larger than this makes
 /// the buffer grow further.
