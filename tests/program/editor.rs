@@ -333,14 +333,14 @@ fn ctrl_c_clears_a_line_and_stops_the_server_only_if_it_comes_twice_on_an_empty_
     let mut terminal = Terminal::start(folder.path());
     let mut anna = terminal.chatd.guest("Anna");
     terminal.expect("say this", "this");
-    terminal.expect("\x03", PROMPT);
+    terminal.expect_answer("\x03", "\r\n");
     terminal.type_keys("say that\r");
     anna.expect(said("admin", "that"));
     terminal.expect_answer("\x03", "again within two seconds");
     // Another line in between is another time.
     terminal.expect_answer("who\r", "Anna");
     terminal.expect_answer("\x03", "again within two seconds");
-    terminal.expect("x\x03", PROMPT);
+    terminal.expect_answer("x\x03", "\r\n");
     anna.expect_nothing();
     terminal.expect_answer("who\r", "Anna");
     terminal.expect_answer("\x03", "again within two seconds");
