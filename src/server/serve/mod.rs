@@ -1,143 +1,26 @@
 //! The life of one connection, on its own thread: read a frame, act on it, read the next.
 
 mod commands;
+mod opening;
+mod threads;
+
+pub(super) use threads::start;
 
 use std::convert::Infallible;
 use std::io;
-use std::thread;
 use std::time::Duration;
 
 use super::budget::Budget;
-use super::permits::Permit;
-use super::rejection::Rejection;
 use super::repeated_lines::RepeatableLine;
 use super::shared::Shared;
-use super::web::{self, Answer};
 use crate::chat::{Event, Session};
 use crate::sync::channel::bounded;
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Instant};
 use crate::texts::reasons;
 use crate::transport::connection_reader::{ConnectionReader, LARGEST_RECORD};
-use crate::transport::{CloseCause, CloseReason, Connection, Origin, PortKind};
+use crate::transport::{CloseCause, CloseReason, Connection, PortKind};
 use crate::wire::framing::{Control, websocket};
 use crate::wire::{FrameError, FrameReader, Lines};
-
-/// How long a client that is rejected may take to show how it frames, before it is told why.
-const REJECTION_PATIENCE: Duration = Duration::from_secs(1);
-
-/// The stack of a thread that serves a connection, in bytes. Memory is only used as far as it is touched.
-const STACK_SIZE: usize = 256 << 10;
-
-/// The stack of a thread for a TLS handshake, in bytes, of which OpenSSL uses up to a quarter. The C library keeps the
-/// stacks of threads that have ended, with what they touched, for new ones that need no larger stack. This one is too
-/// small for a thread that serves, or each idle client might keep the depth of another one's handshake.
-const HANDSHAKE_STACK_SIZE: usize = 192 << 10;
-
-/// Starts the first thread of a connection, which [`run`]s it.
-pub(crate) fn start(
-    shared: &Arc<Shared>,
-    connection: &Arc<Connection>,
-    rejection: Option<Rejection>,
-    permit: Option<Permit>,
-) -> io::Result<()> {
-    let stack_size = match connection.is_tls() {
-        true => HANDSHAKE_STACK_SIZE,
-        false => STACK_SIZE,
-    };
-    let (own_shared, own_connection) = (Arc::clone(shared), Arc::clone(connection));
-    start_thread(connection, stack_size, move || {
-        run(&own_shared, own_connection, rejection, permit);
-    })
-}
-
-fn start_thread(
-    connection: &Connection,
-    stack_size: usize,
-    work: impl FnOnce() + Send + 'static,
-) -> io::Result<()> {
-    thread::Builder::new()
-        .name(format!("conn-{}", connection.number()))
-        .stack_size(stack_size)
-        .spawn(work)
-        .map(drop)
-}
-
-/// Serves one connection to its end, or rejects it. The permit is returned at the end.
-fn run(
-    shared: &Arc<Shared>,
-    connection: Arc<Connection>,
-    rejection: Option<Rejection>,
-    permit: Option<Permit>,
-) {
-    if let Some(client) = begin(shared, connection, rejection, permit) {
-        client.serve();
-    }
-}
-
-/// Brings a connection to where the protocol starts. `None` if it has come to its end already, or another thread serves it.
-// Not inlined, for the stacks of idle connections.
-#[inline(never)]
-fn begin(
-    shared: &Arc<Shared>,
-    connection: Arc<Connection>,
-    rejection: Option<Rejection>,
-    permit: Option<Permit>,
-) -> Option<Box<Client>> {
-    let framing = connection.kind().framing();
-    let frames = framing.map_or_else(FrameReader::detecting, FrameReader::new);
-    let mut client = Box::new(Client {
-        handler: Handler::new(Arc::clone(shared), connection),
-        frames,
-        _permit: permit,
-    });
-    let begun = match rejection {
-        None => client.handler.begin(&mut client.frames),
-        Some(rejection) => Err(client.handler.reject(&mut client.frames, rejection)),
-    };
-    match begun {
-        Ok(()) if client.handler.connection.is_tls() => client.move_to_a_new_thread(),
-        Ok(()) => Some(client),
-        Err(cause) => {
-            client.handler.leave(cause);
-            None
-        }
-    }
-}
-
-/// A connection that is served. The parts are dropped in this order.
-struct Client {
-    handler: Handler,
-    frames: FrameReader,
-    _permit: Option<Permit>,
-}
-
-impl Client {
-    /// Serves to the end.
-    fn serve(mut self: Box<Self>) {
-        let Err(cause) = self.handler.serve(&mut self.frames);
-        self.handler.leave(cause);
-    }
-
-    /// Has the client served on a thread that takes the place of this one, and returns it if there is none to be had. A
-    /// handshake leaves much behind that belongs to its thread: a deep stack, OpenSSL's random generators, and what the
-    /// allocator keeps at hand. That is a third of what an idle client would cost, and ends with the thread.
-    fn move_to_a_new_thread(self: Box<Self>) -> Option<Box<Self>> {
-        let connection = Arc::clone(&self.handler.connection);
-        let slot = Arc::new(Mutex::new(Some(self)));
-        let other_slot = Arc::clone(&slot);
-        let started = start_thread(&connection, STACK_SIZE, move || {
-            let client = other_slot.lock().take();
-            drop(other_slot);
-            if let Some(client) = client {
-                client.serve();
-            }
-        });
-        match started {
-            Ok(()) => None,
-            Err(_) => slot.lock().take(),
-        }
-    }
-}
 
 /// What the thread of a connection knows about its client.
 ///
@@ -197,22 +80,6 @@ impl Handler {
         }
     }
 
-    /// Brings the connection to where the protocol starts.
-    fn begin(&mut self, frames: &mut FrameReader) -> Result<(), CloseCause> {
-        let config = &self.shared.config;
-        let (login_timeout, handshake_timeout) = (config.login_timeout, config.handshake_timeout);
-        self.login_deadline = Instant::now() + login_timeout;
-        if let Origin::Address(_) = self.connection.origin() {
-            // To connect counts as a command, or an address could have as many handshakes as it likes.
-            self.pause(self.budget.take_connection())?;
-        }
-        let deadline = Instant::now() + handshake_timeout;
-        self.handshake(deadline)?;
-        self.open_web_socket(frames, deadline, None)?;
-        self.login_deadline = Instant::now() + login_timeout;
-        Ok(())
-    }
-
     /// Reads and acts until there is a cause to end.
     fn serve(&mut self, frames: &mut FrameReader) -> Result<Infallible, CloseCause> {
         loop {
@@ -254,77 +121,6 @@ impl Handler {
             }
         }
         self.check_open()
-    }
-
-    /// Brings a TLS connection to where the protocol starts.
-    fn handshake(&mut self, deadline: Instant) -> Result<(), CloseCause> {
-        let done = self.reader.set_deadline(Some(deadline));
-        done.and_then(|()| self.reader.handshake())
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidData => CloseCause::new(
-                    CloseReason::OtherProtocol,
-                    "this does not look like TLS, but came to the TLS port",
-                ),
-                _ => CloseCause::new(CloseReason::HandshakeFailed, error.to_string()),
-            })
-    }
-
-    /// Brings a browser's connection to where the protocol starts: WebSocket. Who only wants the page gets that, and the
-    /// connection ends. A `refusal` stands in for the page.
-    // Not inlined, for the stacks of idle connections.
-    #[inline(never)]
-    fn open_web_socket(
-        &mut self,
-        frames: &mut FrameReader,
-        deadline: Instant,
-        refusal: Option<&str>,
-    ) -> Result<(), CloseCause> {
-        if self.connection.kind() != PortKind::Web {
-            return Ok(());
-        }
-        self.reader
-            .set_deadline(Some(deadline))
-            .map_err(|error| CloseCause::from(&error))?;
-        let answer = loop {
-            // A request line begins with its method (RFC 9112, section 3).
-            if let [first, ..] = frames.untaken()
-                && !first.is_ascii_uppercase()
-            {
-                return Err(CloseCause::new(
-                    CloseReason::OtherProtocol,
-                    "this is no HTTP, but came to the port for browsers",
-                ));
-            }
-            if let Some(head) = frames.take_head(web::LARGEST_HEAD) {
-                self.connection.show_received(&head);
-                break web::answer(&head, &self.shared.web_rules, refusal);
-            }
-            if frames.untaken().len() > web::LARGEST_HEAD {
-                break web::refuse(web::Status::HeadTooLarge, false, web::head_too_large());
-            }
-            match self.reader.receive(frames.space()) {
-                Ok(Some(0)) => return Err(CloseReason::ClosedByClient.into()),
-                Ok(count) => frames.filled(count.unwrap_or(0)),
-                Err(_) if Instant::now() >= deadline => {
-                    return Err(CloseCause::new(
-                        CloseReason::OtherProtocol,
-                        "no whole HTTP request came in time",
-                    ));
-                }
-                Err(error) => return Err((&error).into()),
-            }
-        };
-        match answer {
-            Answer::WebSocket(response) => {
-                self.connection.open_web_socket(response);
-                self.has_framing = true;
-                Ok(())
-            }
-            Answer::Final(response, words) => {
-                self.connection.answer_http(response);
-                Err(CloseCause::new(CloseReason::HttpAnswered, words))
-            }
-        }
     }
 
     /// Waits for input, and reads it.
@@ -480,31 +276,6 @@ impl Handler {
         let timeout = humantime::format_duration(self.shared.config.login_timeout).to_string();
         let words = reasons::no_login_in_time(&timeout);
         CloseCause::new(CloseReason::LoginTimeout, words)
-    }
-
-    /// Tells a client why it is not served, in its own framing if it shows that soon. Returns why the connection ends.
-    fn reject(&mut self, frames: &mut FrameReader, rejection: Rejection) -> CloseCause {
-        let asked = self.ask_for_framing(frames, &rejection);
-        asked.err().unwrap_or_else(|| rejection.cause())
-    }
-
-    /// Learns what a client that is rejected speaks, as far as it shows that soon.
-    fn ask_for_framing(
-        &mut self,
-        frames: &mut FrameReader,
-        rejection: &Rejection,
-    ) -> Result<(), CloseCause> {
-        let deadline = Instant::now() + REJECTION_PATIENCE;
-        self.handshake(deadline)?;
-        self.open_web_socket(frames, deadline, Some(&rejection.to_string()))?;
-        let received = self.reader.set_deadline(Some(deadline));
-        if self.connection.kind() != PortKind::Web
-            && let Ok(Some(count)) = received.and_then(|()| self.reader.receive(frames.space()))
-        {
-            frames.filled(count);
-            self.adopt_framing(frames)?;
-        }
-        Ok(())
     }
 
     /// The one way out: the room lets the user leave first, then the connection is drained or closed.
