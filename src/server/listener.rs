@@ -11,7 +11,7 @@ use super::error::StartError;
 use super::permits::{NoPermit, Permit};
 use super::rejection::{self, Rejection};
 use super::repeated_lines::RepeatableLine;
-use super::serve;
+use super::serve::threads;
 use super::shared::Shared;
 use crate::sync::Arc;
 use crate::transport::tls::Tls;
@@ -210,7 +210,7 @@ fn admit(
             reject_without_thread(shared, &connection, rejection);
         }
         (permit, rejection) => {
-            if let Err(error) = serve::start(shared, &connection, rejection, permit) {
+            if let Err(error) = threads::start(shared, &connection, rejection, permit) {
                 // No pause, unlike after a failed accept: this client is off the queue, and the next one shall not wait to be refused.
                 let rejection = rejection.unwrap_or(Rejection::NoThread);
                 log::warn!("cannot start a thread for {connection}: {error}");

@@ -20,8 +20,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use self::peer::Peer;
+use super::serve::threads;
 use super::shared::Shared;
-use super::{Config, retry_thread, serve, shutdown};
+use super::{Config, retry_thread, shutdown};
 use crate::storage::{Accounts, Bans};
 use crate::sync::{Arc, Instant};
 use crate::transport::{Connection, PortKind, Socket};
@@ -82,7 +83,7 @@ impl World {
         if shared.connections.add(&connection) {
             shared.connections.await_login(&connection);
             let shared = Arc::clone(shared);
-            shuttle::thread::spawn(move || serve::run(&shared, connection, None, Some(permit)));
+            shuttle::thread::spawn(move || threads::run(shared, connection, None, Some(permit)));
         }
         Peer::new(theirs)
     }

@@ -2,9 +2,7 @@
 
 mod commands;
 mod opening;
-mod threads;
-
-pub(super) use threads::start;
+pub(super) mod threads;
 
 use std::convert::Infallible;
 use std::io;

@@ -49,7 +49,7 @@ fn start_thread(
 }
 
 /// Serves one connection to its end, or rejects it. The permit is returned at the end.
-fn run(
+pub(in crate::server) fn run(
     shared: Arc<Shared>,
     connection: Arc<Connection>,
     rejection: Option<Rejection>,
