@@ -86,7 +86,7 @@ fn a_server_without_a_terminal_has_its_console_in_another_one() {
     terminal.expect_answer("w\r", "Said to everybody.");
     assert_eq!(anna.receive(), said("admin", "now"));
 
-    terminal.expect_answer("half a line\u{3}", "half a line");
+    terminal.expect_answer("half a line\u{3}", "\r\n");
     terminal.expect_answer("\u{3}", "Ctrl-D leaves this console");
     terminal.expect_answer("\u{3}", "Ctrl-D leaves this console");
     terminal.expect_answer("quit\r", "1 user is online. Stop the server? (yes/no)");

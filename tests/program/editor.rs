@@ -245,15 +245,15 @@ fn a_line_that_is_too_long_is_not_carried_out_in_part() {
         let mut terminal = Terminal::start_as(kind, chatd(folder.path()));
         let mut anna = terminal.chatd.guest("Anna");
         let text = "x".repeat(length);
-        if kind == "dumb" {
-            terminal.type_keys(&format!("say {text}\n"));
-        } else {
-            terminal.type_keys(&format!("\x1b[200~say {text}\x1b[201~\r"));
-        }
+        let keys = match kind {
+            "dumb" => format!("say {text}\n"),
+            _ => format!("\x1b[200~say {text}\x1b[201~\r"),
+        };
         if is_taken {
+            terminal.type_keys(&keys);
             anna.expect(said("admin", &text));
         } else {
-            terminal.expect("", "too long");
+            terminal.expect(&keys, "too long");
             anna.expect_nothing();
         }
         terminal.expect("who\n", "Anna");
@@ -284,8 +284,10 @@ fn a_log_line_comes_above_the_line_that_is_typed() {
     );
     terminal.type_keys("f\r");
     anna.expect(said("admin", "half"));
+    let before = terminal.printed().len();
     drop(bobby);
-    terminal.expect("", "Bobby left");
+    let output = &terminal.chatd.process.out;
+    output.text_after(before, "Bobby left");
 }
 
 #[test]
