@@ -58,7 +58,10 @@ fn serve(config: Config) -> Result<(), StartError> {
     let handle = server.handle();
     // For the end of this function, which removes it.
     let _socket = console::ConsoleSocket::open(&handle).inspect_err(|error| {
-        log::info!("there is no socket in the data folder for chatd console: {error}");
+        // Where there are no such sockets, nobody misses one.
+        if error.kind() != std::io::ErrorKind::Unsupported {
+            log::info!("there is no socket in the data folder for chatd console: {error}");
+        }
     });
     // A thread of its own: input and output that stand still must not keep the server from its work.
     let talk = move || {
