@@ -257,7 +257,8 @@ def slow_tls_client(report, chatd, folder, seconds=12):
         time.sleep(seconds)
         beside = of_everybody(start, now())
         lost = cut_off(clients[0])
-        limit = max(10 * percentile(alone, 99), 0.5)
+        # What is slow without the slow client, too, is no excuse for seconds.
+        limit = min(max(10 * percentile(alone, 99), 0.5), 5)
         report.figure("a message at 10 clients, without a slow one", times(alone))
         report.promise(f"a message at 10 clients, beside a TLS client behind 1 Mbit/s: p99 below {limit * 1e3:.0f} ms",
                        times(beside), percentile(beside, 99) < limit)

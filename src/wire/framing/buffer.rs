@@ -103,6 +103,7 @@ mod tests {
         assert!(buffer.is_empty());
         assert_eq!(buffer.space().len(), SMALL_BUFFER);
     }
+
     #[test]
     fn what_is_expected_fits_behind_what_is_unread_once() {
         let mut buffer = ReadBuffer::default();
