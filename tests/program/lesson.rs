@@ -12,6 +12,12 @@ use crate::process::chatd;
 /// The address that the pages have in place of this machine's.
 const SHOWN_ADDRESS: &str = "192.0.2.2";
 
+/// What the editor prints when it begins to read a line: pastes are bracketed from here on.
+const PASTE_ON: &str = "\x1b[?2004h";
+
+/// What it prints when it has read one.
+const PASTE_OFF: &str = "\x1b[?2004l";
+
 /// What differs between the two lessons.
 struct Words {
     lang: &'static str,
@@ -168,9 +174,7 @@ fn play(words: &Words, lan: IpAddr) -> String {
     lesson.type_line("attendance");
     lesson.type_line("stats");
     lesson.type_line("quit");
-    lesson.type_line(words.yes);
-    let mut terminal = lesson.terminal;
-    terminal.expect_end(0);
+    lesson.type_last_line(words.yes);
     lesson.transcript.replace(&lan.to_string(), SHOWN_ADDRESS)
 }
 
@@ -182,19 +186,37 @@ struct Lesson {
 }
 
 impl Lesson {
-    /// Types a line, and waits for what is said to it.
+    /// Types a line, and waits for what is said to it. The editor ends bracketed paste before the answer, and starts it
+    /// again after it.
     #[track_caller]
     fn type_line(&mut self, line: &str) {
+        let typed = self.type_keys_of(line);
+        let answer = self.terminal.chatd.process.out.text_after(typed, PASTE_ON);
+        self.note(line, answer.trim_end_matches(PASTE_ON));
+    }
+
+    /// Types the line after which the server ends, and waits for that.
+    #[track_caller]
+    fn type_last_line(&mut self, line: &str) {
+        let typed = self.type_keys_of(line);
+        self.terminal.expect_end(0);
+        // The line itself and its answer may still be on their way.
+        let output = &self.terminal.chatd.process.out;
+        let all = output.text_where("an answer", |text| text[typed..].matches('\n').count() == 2);
+        self.note(line, &all[typed..]);
+    }
+
+    /// Types a line, and waits until the editor has taken it. Returns how many bytes were printed by then.
+    #[track_caller]
+    fn type_keys_of(&mut self, line: &str) -> usize {
         let before = self.terminal.printed().len();
         self.terminal.type_keys(&format!("{line}\r"));
         let output = &self.terminal.chatd.process.out;
-        // The end of bracketed paste comes before the answer, and its start after it, or the end of all.
-        let typed = output.text_after(before, "\x1b[?2004l");
-        let rest = before + typed.len();
-        let all = output.text_where("an answer", |text| {
-            text[rest..].contains("\x1b[?2004h") || text[rest..].matches('\n').count() == 2
-        });
-        let answer = all[rest..].split("\x1b[?2004h").next().unwrap_or_default();
+        before + output.text_after(before, PASTE_OFF).len()
+    }
+
+    /// Adds a line and its answer to the transcript.
+    fn note(&mut self, line: &str, answer: &str) {
         let answer = without_escapes(answer).replace('\r', "");
         self.transcript += &format!("> {line}{answer}");
     }
