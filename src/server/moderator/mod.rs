@@ -1,31 +1,32 @@
 //! What a teacher can do to a running server. The console is one front end to it; tests and other programs are others.
 
-use std::fmt;
+mod answers;
+
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::attendance::Attendee;
-use super::inbox::StudentMessage;
-use super::refusals::RefusedLogin;
-use super::shared::Shared;
-use super::stats::Stats;
-use super::watch::WatchTarget;
-use crate::chat::moderation::{ModeratorAction, MutedName, Rule, RuleChange, SPEAKER, Target};
+use crate::chat::moderation::{ModeratorAction, Rule, RuleChange, SPEAKER, Target};
 use crate::chat::{Event, Session, Transcript};
-use crate::printable::Printable;
+use crate::server::attendance::Attendee;
+use crate::server::inbox::StudentMessage;
+use crate::server::refusals::RefusedLogin;
+use crate::server::shared::Shared;
+use crate::server::stats::Stats;
+use crate::server::watch::WatchTarget;
 use crate::storage::bans::{Ban, Banned, why_not_bannable};
 use crate::storage::password;
 use crate::sync::channel::{Sender, bounded};
 use crate::sync::{Arc, Weak};
-use crate::texts::lists::listed;
-use crate::texts::{mistakes, moderation as texts, reasons, refusals};
+use crate::texts::{moderation as texts, reasons};
 use crate::transport::watch::Watched;
-use crate::transport::{CloseCause, CloseReason, Origin, PortKind};
-use crate::wire::{NameError, NameKey, ServerMessage, check_name};
+use crate::transport::{CloseCause, CloseReason, Origin};
+use crate::wire::{NameKey, ServerMessage, check_name};
+
+pub use answers::{BanOutcome, Refusal, RoomStatus, User};
 
 /// How long the disk may take for the last of a transcript.
 const TRANSCRIPT_PATIENCE: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ impl Moderator {
         let (online, rules) = self
             .shared()?
             .ask(|reply| ModeratorAction::Look { reply })?;
-        let mut users: Vec<User> = online.iter().map(|session| user(session)).collect();
+        let mut users: Vec<User> = online.iter().map(|session| User::of(session)).collect();
         users.sort_by_key(|user| user.name.to_ascii_lowercase());
         Ok(RoomStatus {
             users,
@@ -407,99 +408,6 @@ impl Moderator {
     }
 }
 
-/// A user who is online.
-#[derive(Clone, Debug)]
-pub struct User {
-    /// The name, as its owner wrote it at login.
-    pub name: String,
-    /// Whether the user logged in without a password.
-    pub is_guest: bool,
-    /// Whether the user can't speak now.
-    pub is_muted: bool,
-    /// Where the user's connection comes from.
-    pub address: SocketAddr,
-    /// What is spoken on the port that it came to.
-    pub kind: PortKind,
-    /// When the user logged in.
-    pub since: SystemTime,
-    /// How many messages, to the room and private ones, the user has sent.
-    pub messages: u64,
-}
-
-/// Who is online, and what rules hold.
-#[derive(Clone, Debug)]
-pub struct RoomStatus {
-    /// Everybody online, in the order of the alphabet.
-    pub users: Vec<User>,
-    /// Who is muted by name, online or not.
-    pub muted: Vec<MutedName>,
-    /// Whether everybody is muted.
-    pub is_everybody_muted: bool,
-    /// Whether nobody can log in.
-    pub is_locked: bool,
-    /// Whether private messages are refused.
-    pub is_private_off: bool,
-    /// In which time each user may say one thing to the room, if that is limited.
-    pub slow: Option<Duration>,
-}
-
-/// What came of a ban.
-#[derive(Debug)]
-pub struct BanOutcome {
-    /// Whether there was none before, or one with another end.
-    pub is_new: bool,
-    /// Who was online and had to leave, with the address.
-    pub kicked: Vec<(String, IpAddr)>,
-    /// Whether the ban is on disk. If it is not, it holds until the server stops.
-    pub saved: io::Result<()>,
-}
-
-/// Why a verb did nothing.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The server stops, or has stopped.
-    Stopped,
-    /// No user can have this name: why.
-    NoName(String, NameError),
-    /// No user of this name is online.
-    NotOnline(String),
-    /// The name is not registered.
-    NotRegistered(String),
-    /// This can't be banned: why.
-    NotBannable(IpAddr, &'static str),
-    /// Several users who are online have this address.
-    Shared(IpAddr, Vec<String>),
-    /// There is no such ban.
-    NotBanned(Banned),
-    /// The text has more bytes than a message may have.
-    TooLong(usize),
-    /// The disk fails.
-    Disk(io::Error),
-    /// A file that the teacher has named can't be used.
-    File(io::Error),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&match self {
-            Refusal::Stopped => reasons::server_stops().to_owned(),
-            Refusal::NoName(name, why) => {
-                mistakes::no_name(&Printable(name).to_string(), &why.to_string())
-            }
-            Refusal::NotOnline(name) => refusals::not_online(name),
-            Refusal::NotRegistered(name) => refusals::not_registered(name),
-            Refusal::NotBannable(address, why) => refusals::not_bannable(*address, why),
-            Refusal::Shared(address, names) => refusals::shared(*address, &listed(names)),
-            Refusal::NotBanned(banned) => refusals::not_banned(&banned.to_string()),
-            Refusal::TooLong(limit) => refusals::too_long(*limit),
-            Refusal::Disk(error) => refusals::disk(error),
-            Refusal::File(error) => refusals::file(error),
-        })
-    }
-}
-
-impl std::error::Error for Refusal {}
-
 /// What the log says of a rule that has changed; `name` is whom it is about, if it is about one.
 fn in_words(rule: &Rule, name: &str, is_on: bool) -> String {
     match (rule, is_on) {
@@ -522,19 +430,6 @@ fn in_words(rule: &Rule, name: &str, is_on: bool) -> String {
 
 fn check(name: &str) -> Result<(), Refusal> {
     check_name(name).map_err(|why| Refusal::NoName(name.to_owned(), why))
-}
-
-fn user(session: &Session) -> User {
-    let connection = session.connection();
-    User {
-        name: session.name().to_owned(),
-        is_guest: session.is_guest(),
-        is_muted: session.is_muted(),
-        address: connection.peer(),
-        kind: connection.kind(),
-        since: session.since(),
-        messages: connection.messages(),
-    }
 }
 
 impl Shared {
