@@ -36,7 +36,7 @@ struct State {
     phase: Phase,
     /// How the terminal was, if it has been changed.
     modes: Option<system::Modes>,
-    /// Whether [`print`] writes to the terminal itself.
+    /// Whether [`print()`] writes to the terminal itself.
     is_writing: bool,
     /// What was handed to the editor, until it has shown it.
     on_the_way: Option<String>,
@@ -56,7 +56,7 @@ static CHANGED: Condvar = Condvar::new();
 /// take it then.
 static PRINTER: Mutex<Option<Box<dyn ExternalPrinter + Send>>> = Mutex::new(None);
 
-/// Makes [`print`] use this way while a line is read.
+/// Makes [`print()`] use this way while a line is read.
 pub(crate) fn open(printer: impl ExternalPrinter + Send + 'static) {
     if system::is_one_terminal() {
         *PRINTER.lock() = Some(Box::new(printer));
