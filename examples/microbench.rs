@@ -8,7 +8,9 @@
 
 #![allow(clippy::print_stdout, reason = "a program that reports to its user")]
 
-use std::collections::VecDeque;
+#[path = "../tests/properties/pipe.rs"]
+mod pipe;
+
 use std::convert::Infallible;
 use std::error::Error;
 use std::hint::black_box;
@@ -24,6 +26,7 @@ use chatd::wire::{ClientMessage, Command, FrameReader, Framing, Lines, NameKey, 
 use clap::Parser;
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslStream};
 use parking_lot::Mutex;
+use pipe::Pipe;
 
 const ROUNDS: usize = 9;
 /// What comes in at once from a client that sends much, and the largest frame, in bytes.
@@ -451,32 +454,6 @@ impl Encrypted {
             return Err("the handshake did not come to its end".into());
         }
         Ok(Encrypted { server, client })
-    }
-}
-
-/// In place of the client's socket.
-#[derive(Default)]
-struct Pipe {
-    incoming: VecDeque<u8>,
-    outgoing: Vec<u8>,
-}
-
-impl Read for Pipe {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.incoming.read(buffer)? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            count => Ok(count),
-        }
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.outgoing.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

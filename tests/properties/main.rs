@@ -22,6 +22,7 @@
 mod framing;
 mod oracle;
 mod outbox;
+mod pipe;
 mod roster;
 mod tls;
 

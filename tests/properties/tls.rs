@@ -1,7 +1,6 @@
 //! The outbox with TLS in it: what the peer decrypts is what was pushed.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -17,6 +16,7 @@ use proptest::prelude::*;
 
 use crate::cases;
 use crate::oracle::outbox::{Script, Step, line, receipts};
+use crate::pipe::Pipe;
 
 /// The server's certificate, made once.
 fn identity() -> &'static Identity {
@@ -26,32 +26,6 @@ fn identity() -> &'static Identity {
         let path = |name| folder.path().join(name);
         load_or_make(&path("cert.pem"), &path("key.pem"), "chat", &[]).unwrap()
     })
-}
-
-/// Ciphertext on its way to and from the peer.
-#[derive(Debug, Default)]
-struct Pipe {
-    incoming: VecDeque<u8>,
-    outgoing: Vec<u8>,
-}
-
-impl Read for Pipe {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.incoming.read(buffer)? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            count => Ok(count),
-        }
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.outgoing.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A peer that decrypts.
