@@ -1,6 +1,7 @@
 //! What the program is told to do when it is started: serve with these settings, or attach to the console of a server.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -11,15 +12,16 @@ use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parse
 use super::config::Config;
 use super::console_window;
 use super::error::StartError;
+use super::usage_in_chinese;
 use crate::printable::Printable;
 use crate::texts::lists::listed;
-use crate::texts::{Language, set_language, settings as texts, system_language};
+use crate::texts::{Language, language, set_language, settings as texts, system_language};
 
 /// A chat server for a classroom LAN.
 ///
-/// Started without any option it listens on all addresses, port 4004 for plain connections and port 4399 for TLS,
-/// and keeps its certificate and the registered names in the folder chatd-data. Each option can also be given by
-/// the environment variable named with it.
+/// Started without any option it listens on all addresses, port 4004 for plain connections, port 4399 for TLS and port
+/// 4080 for browsers, and keeps its certificate and the registered names in the folder chatd-data. Each option can also
+/// be given by the environment variable named with it.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "chatd",
@@ -68,10 +70,11 @@ impl CommandLine {
     /// as good as none.
     ///
     /// `--help`, `--version`, and what can't be read end the process, the latter with a sentence on standard error and
-    /// status 2. The error says which settings contradict each other. The language of the process is that of the settings from
-    /// here on, or that of the system.
+    /// status 2. The error says which settings contradict each other. The language of the process, and of all that, is that
+    /// of the settings from here on, or that of the system.
     pub fn of_process() -> Result<CommandLine, StartError> {
         let arguments = with_negative_values(std::env::args_os());
+        set_language(wished_language(&arguments).unwrap_or_else(system_language));
         let matches = read(&arguments).unwrap_or_else(|error| exit(&printable(error)));
         let line = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| exit(&error));
         let language = match &line.task {
@@ -85,6 +88,34 @@ impl CommandLine {
             }
             other => other.map(|()| line),
         }
+    }
+}
+
+/// The language that is asked for, as well as can be told before the arguments are read: their help and their mistakes
+/// are in it, too. None if it is not asked for, or not so that it can be understood.
+fn wished_language(arguments: &[OsString]) -> Option<Language> {
+    let mut rest = arguments
+        .iter()
+        .skip(1)
+        .filter_map(|argument| argument.to_str());
+    let mut wished = None;
+    while let Some(argument) = rest.next() {
+        if argument == "--lang" {
+            wished = rest.next();
+        } else if let Some(value) = argument.strip_prefix("--lang=") {
+            wished = Some(value);
+        }
+    }
+    let of_variable = || std::env::var("CHATD_LANG").ok();
+    let wished = wished.map(str::to_owned).or_else(of_variable)?;
+    wished.parse().ok()
+}
+
+/// What the command line can be, with its help in the language of the process.
+fn command() -> Command {
+    match language() {
+        Language::English => CommandLine::command(),
+        Language::Chinese => usage_in_chinese::translated(CommandLine::command()),
     }
 }
 
@@ -121,7 +152,7 @@ fn read(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
                 false => arg.env(None::<&'static str>),
             })
         };
-        let command = with_some(CommandLine::command()).mut_subcommands(with_some);
+        let command = with_some(command()).mut_subcommands(with_some);
         command.try_get_matches_from(arguments)
     };
     // An error is told as the argument's only if the variables have no part in it. The help tells of all of them.
@@ -132,7 +163,7 @@ fn read(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
         };
     }
     with_variables(&is_set).map_err(|error| {
-        let command = CommandLine::command();
+        let command = command();
         let of_tasks = command.get_subcommands().flat_map(Command::get_arguments);
         let mut variables = command
             .get_arguments()
@@ -158,8 +189,7 @@ fn of_variable(arg: &Arg, mut error: clap::Error) -> clap::Error {
     let variable = arg.get_env().unwrap_or_default().to_string_lossy();
     let name = format!("{variable} (--{})", arg.get_long().unwrap_or_default());
     if error.kind() == ErrorKind::InvalidUtf8 {
-        let what = format!("the value of {name} is not UTF-8\n");
-        return clap::Error::raw(ErrorKind::InvalidUtf8, what);
+        error = clap::Error::raw(ErrorKind::InvalidUtf8, texts::not_utf8(&name) + "\n");
     }
     error.insert(ContextKind::InvalidArg, ContextValue::String(name));
     error
@@ -167,7 +197,14 @@ fn of_variable(arg: &Arg, mut error: clap::Error) -> clap::Error {
 
 /// Ends the program with what clap has to say: of a mistake, or what was asked for, such as the help.
 fn exit(error: &clap::Error) -> ! {
-    let _ = error.print();
+    let in_chinese = match language() {
+        Language::English => None,
+        Language::Chinese => usage_in_chinese::mistake(error),
+    };
+    let _ = match in_chinese {
+        Some(text) => writeln!(std::io::stderr(), "{text}"),
+        None => error.print(),
+    };
     if error.use_stderr() {
         console_window::hold_open();
     }

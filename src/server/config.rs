@@ -39,12 +39,13 @@ pub struct Config {
         long,
         env = "CHATD_BIND",
         value_name = "ADDRESS",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = parse_address
     )]
     pub bind: Vec<IpAddr>,
 
     /// Port for plain connections; 0 lets the system choose one
-    #[arg(long, env = "CHATD_PORT", default_value_t = 4004)]
+    #[arg(long, env = "CHATD_PORT", default_value_t = 4004, value_parser = parse_port)]
     pub port: u16,
 
     /// Port for TLS connections; 0 lets the system choose one
@@ -52,7 +53,8 @@ pub struct Config {
         long,
         env = "CHATD_TLS_PORT",
         value_name = "PORT",
-        default_value_t = 4399
+        default_value_t = 4399,
+        value_parser = parse_port
     )]
     pub tls_port: u16,
 
@@ -65,7 +67,8 @@ pub struct Config {
         long,
         env = "CHATD_WEB_PORT",
         value_name = "PORT",
-        default_value_t = 4080
+        default_value_t = 4080,
+        value_parser = parse_port
     )]
     pub web_port: u16,
 
@@ -271,25 +274,30 @@ impl Config {
     }
 }
 
+fn parse_address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| texts::no_address())
+}
+
+fn parse_port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| texts::no_port())
+}
+
 fn parse_time(text: &str) -> Result<Duration, &'static str> {
-    humantime::parse_duration(text).map_err(|_| "a time looks like 15s, 500ms or 1m30s")
+    humantime::parse_duration(text).map_err(|_| texts::no_time())
 }
 
 fn whole_number<T: FromStr>(text: &str) -> Result<T, &'static str> {
-    text.parse()
-        .map_err(|_| "a whole number, 0 or more, is needed")
+    text.parse().map_err(|_| texts::no_number())
 }
 
-fn parse_size(text: &str) -> Result<usize, String> {
-    let size: ByteSize = text
-        .parse()
-        .map_err(|_| "a size looks like 64KiB, 1MiB or 4096".to_owned())?;
-    usize::try_from(size.as_u64()).map_err(|_| "this is too large".to_owned())
+fn parse_size(text: &str) -> Result<usize, &'static str> {
+    let size: ByteSize = text.parse().map_err(|_| texts::no_size())?;
+    usize::try_from(size.as_u64()).map_err(|_| texts::too_large())
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+fn at_least_one(text: &str) -> Result<usize, &'static str> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("a whole number, at least 1, is needed".to_owned()),
+        Ok(0) | Err(_) => Err(texts::no_positive_number()),
         Ok(count) => Ok(count),
     }
 }

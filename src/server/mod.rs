@@ -29,6 +29,7 @@ mod shutdown;
 pub mod signals;
 pub mod stats;
 mod token_bucket;
+mod usage_in_chinese;
 mod watch;
 mod web;
 

@@ -4,7 +4,7 @@
 //! Each text stands once, in both languages, one below the other, as a function of what is filled in. So one that lacks a
 //! translation does not compile, neither does one that fills in what is not there, and who translates sees what to
 //! translate. A test of each file compares the two languages. The log is English, but for the reasons of clients that it
-//! quotes, and the numbers of each hour; what `--help` says is English only.
+//! quotes, and the numbers of each hour. What `--help` says has its English elsewhere: see [`usage`].
 //!
 //! The language is the process's. A program that embeds the server chooses it by [`set_language`].
 
@@ -26,6 +26,7 @@ pub(crate) mod statistics;
 pub(crate) mod syntax_errors;
 pub(crate) mod tables;
 pub(crate) mod times;
+pub(crate) mod usage;
 pub(crate) mod verbs;
 pub(crate) mod web;
 
@@ -106,7 +107,7 @@ impl FromStr for Language {
         match name {
             "en" => Ok(Language::English),
             "zh" => Ok(Language::Chinese),
-            _ => Err("the languages are en and zh"),
+            _ => Err(settings::no_language()),
         }
     }
 }

@@ -17,6 +17,15 @@ use crate::signals::{flood, stalled};
 /// What stands before the line.
 pub const PROMPT: &str = "> ";
 
+/// What the editor prints when it begins to read a line: pastes are bracketed from here on.
+pub const PASTE_ON: &str = "\x1b[?2004h";
+
+/// What it prints when it has read one.
+pub const PASTE_OFF: &str = "\x1b[?2004l";
+
+/// What chatd never prints, and changes nothing in a terminal: colours are reset.
+const NOTHING: &str = "\x1b[0m";
+
 /// chatd in a terminal.
 pub struct Terminal {
     pub chatd: Chatd,
@@ -134,7 +143,7 @@ impl Terminal {
         self.chatd.process.out.so_far()
     }
 
-    /// Checks that the program has ended well, and that the terminal is as it was.
+    /// Checks that the program has ended well, and that the terminal is as it was. All that it has printed is there then.
     #[track_caller]
     pub fn expect_end(&mut self, code: i32) {
         let status = self.chatd.process.wait();
@@ -145,11 +154,10 @@ impl Terminal {
         assert!(modes.input_modes.contains(InputModes::ICRNL), "{modes:?}");
         assert_eq!(modes.local_modes, self.modes.local_modes);
         assert_eq!(modes.input_modes, self.modes.input_modes);
-        // What it wrote last may still be on its way.
-        let output = &self.chatd.process.out;
-        output.text_where("the end of bracketed paste", |text| {
-            text.rfind("\x1b[?2004l") > text.rfind("\x1b[?2004h")
-        });
+        // What it wrote last may still be on its way. What is written here comes behind that.
+        self.inside.write_all(NOTHING.as_bytes()).unwrap();
+        let all = self.chatd.process.out.text_after(0, NOTHING);
+        assert!(all.rfind(PASTE_OFF) > all.rfind(PASTE_ON), "{all:?}");
     }
 
     /// Checks that it is in raw mode, as while a line is edited.

@@ -11,7 +11,8 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::certificate::own_pair;
 use crate::harness::{Client, Way};
-use crate::process::{Chatd, chatd, refused};
+use crate::process::{CHATD, Chatd, Process, chatd, isolate, refused};
+use crate::settings::FLAGS;
 
 /// Words that a Chinese sentence may have: names of keys, of formats, and of what other libraries offer.
 const NAMES: &str = "Anna BinaryWriter Command Encoding FEFF FriendName GBK JSON Java Message NET NaN Name Password \
@@ -26,6 +27,114 @@ const COMMANDS: &str = "attendance ban bans csv forget help info kick lock mute 
 
 /// The shortest line that a server can be told to send at most, in bytes. Every reason fits.
 const SHORTEST_LINE: usize = 1 << 10;
+
+/// Words that the help in Chinese may have, too: what can be typed, names of formats, of variables and of files.
+const SETTINGS: &str = "CHATD DATA DIR LANG PEM TLS WebSocket certificate chatd console data en help http https key null pem \
+                        root version zh";
+
+/// What the command line can't be: each kind of mistake.
+const MISTAKES: [&[&str]; 18] = [
+    &["--prot", "5"],
+    &["--port"],
+    &["--port", "abc"],
+    &["--port", "70000"],
+    &["--bind", "here"],
+    &["--heartbeat", "5"],
+    &["--max-frame", "much"],
+    &["--max-frame", "99999999999999999999"],
+    &["--rate", "-5"],
+    &["--max-connections", "0"],
+    &["--no-tls=1"],
+    &["--port", "1", "--port", "2"],
+    &["consol"],
+    &["console", "--port", "5"],
+    &["console", "x"],
+    &["--no-tls", "console"],
+    &["-x"],
+    &["--max-connections", "9999999"],
+];
+
+#[test]
+fn what_is_wrong_with_the_command_line_is_told_in_chinese_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in MISTAKES {
+        let complaint = |lang| {
+            let mut command = chatd(folder.path());
+            command.env("CHATD_LANG", lang).args(arguments);
+            refused(command)
+        };
+        let (english, chinese) = (complaint("en"), complaint("zh"));
+        assert!(!english.contains(is_chinese), "{english}");
+        let typed = arguments.join(" ") + " --port console chatd help KiB MiB";
+        let typed = typed.replace(['-', '='], " ");
+        let rest = chinese.replace("15s、500ms 或 1m30s", "");
+        assert_eq!(english_word(&rest, &typed), None, "{chinese}");
+        // What was wrong stands in both.
+        for argument in arguments.iter().filter(|text| text.starts_with("--")) {
+            let name = argument.split('=').next().unwrap();
+            assert_eq!(english.contains(name), chinese.contains(name), "{chinese}");
+        }
+    }
+}
+
+#[test]
+fn a_mistake_is_told_in_the_language_that_an_option_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, is_in_chinese) in [
+        (["--lang", "zh", "--foo"], true),
+        (["--foo", "--lang", "zh"], true),
+        (["--foo", "--lang=zh", "--no-tls"], true),
+        (["--lang=zh", "--lang=en", "--foo"], false),
+        (["--lang", "en", "--foo"], false),
+    ] {
+        let mut command = chatd(folder.path());
+        command.env("CHATD_LANG", "zh").args(arguments);
+        let complaint = refused(command);
+        assert_eq!(complaint.contains(is_chinese), is_in_chinese, "{complaint}");
+    }
+    // A variable that is wrong is told by its name.
+    let mut command = chatd(folder.path());
+    command.env("CHATD_LANG", "zh").env("CHATD_PORT", "abc");
+    let complaint = refused(command);
+    assert!(
+        complaint.contains("CHATD_PORT (--port) 不能是“abc”"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn the_help_is_in_chinese_too() {
+    let help = |arguments: &[&str]| {
+        let mut command = Command::new(CHATD);
+        isolate(&mut command).args(arguments);
+        let mut process = Process::start(command);
+        assert!(process.wait().success());
+        process.out.all()
+    };
+    let whole = help(&["--help", "--lang", "zh"]);
+    for (flag, default, _) in FLAGS {
+        let is_this = |section: &&str| {
+            let options = section.trim_start_matches("选项:").trim_start();
+            let words = options.split_whitespace();
+            words.take(1).eq([format!("--{flag}")])
+        };
+        let section = whole.split("\n\n").find(is_this).expect(flag);
+        assert!(section.contains(is_chinese), "{section}");
+        let variable = format!("CHATD_{}=", flag.to_uppercase().replace('-', "_"));
+        assert!(section.contains(&variable), "{section}");
+        if default.starts_with(|first: char| first.is_ascii_digit()) {
+            assert!(section.contains(&format!("[默认：{default}]")), "{section}");
+        }
+    }
+    let names = FLAGS.iter().map(|(flag, ..)| flag.replace('-', " "));
+    let names = names.collect::<Vec<String>>().join(" ");
+    let names = format!("{names} {} {SETTINGS}", names.to_uppercase());
+    for arguments in [["--help"].as_slice(), &["-h"], &["console", "--help"]] {
+        let text = help(&[arguments, &["--lang", "zh"]].concat());
+        let text = text.replace("KiB", "").replace("MiB", "");
+        assert_eq!(english_word(&text, &names), None, "{text}");
+    }
+}
 
 #[test]
 fn what_is_refused_is_so_in_chinese_too() {

@@ -4,19 +4,13 @@ use std::net::{IpAddr, TcpStream};
 
 use serde_json::json;
 
-use crate::editor::Terminal;
+use crate::editor::{PASTE_OFF, PASTE_ON, Terminal};
 use crate::harness::{Client, Way};
 use crate::language::bannable_address;
 use crate::process::chatd;
 
 /// The address that the pages have in place of this machine's.
 const SHOWN_ADDRESS: &str = "192.0.2.2";
-
-/// What the editor prints when it begins to read a line: pastes are bracketed from here on.
-const PASTE_ON: &str = "\x1b[?2004h";
-
-/// What it prints when it has read one.
-const PASTE_OFF: &str = "\x1b[?2004l";
 
 /// What differs between the two lessons.
 struct Words {
@@ -200,10 +194,8 @@ impl Lesson {
     fn type_last_line(&mut self, line: &str) {
         let typed = self.type_keys_of(line);
         self.terminal.expect_end(0);
-        // The line itself and its answer may still be on their way.
-        let output = &self.terminal.chatd.process.out;
-        let all = output.text_where("an answer", |text| text[typed..].matches('\n').count() == 2);
-        self.note(line, &all[typed..]);
+        let answer = self.terminal.printed().split_off(typed);
+        self.note(line, &answer);
     }
 
     /// Types a line, and waits until the editor has taken it. Returns how many bytes were printed by then.

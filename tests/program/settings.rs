@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::process::{CHATD, Chatd, Process, chatd, isolate, refused};
 
 /// Each flag with its default, and a word that tells what is counted or measured.
-const FLAGS: [(&str, &str, &str); 31] = [
+pub const FLAGS: [(&str, &str, &str); 31] = [
     ("bind", "all addresses", "Address"),
     ("port", "4004", "Port"),
     ("tls-port", "4399", "Port"),
@@ -44,7 +44,7 @@ const FLAGS: [(&str, &str, &str); 31] = [
 
 fn output_of(argument: &str) -> String {
     let mut command = Command::new(CHATD);
-    isolate(&mut command).arg(argument);
+    isolate(&mut command).env("CHATD_LANG", "en").arg(argument);
     let mut process = Process::start(command);
     assert!(process.wait().success());
     assert_eq!(process.err.all(), "");
