@@ -4,7 +4,7 @@
 //! Each text stands once, in both languages, one below the other, as a function of what is filled in. So one that lacks a
 //! translation does not compile, neither does one that fills in what is not there, and who translates sees what to
 //! translate. A test of each file compares the two languages. The log is English, but for the reasons of clients that it
-//! quotes, and the numbers of each hour. What `--help` says has its English elsewhere: see [`usage`].
+//! quotes, and the numbers of each hour. What `--help` says has its English elsewhere; see `usage.rs`.
 //!
 //! The language is the process's. A program that embeds the server chooses it by [`set_language`].
 
