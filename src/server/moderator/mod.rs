@@ -24,7 +24,7 @@ use crate::sync::{Arc, Weak};
 use crate::texts::{moderation as texts, reasons};
 use crate::transport::watch::Watched;
 use crate::transport::{CloseCause, CloseReason, Origin};
-use crate::wire::{NameKey, ServerMessage, check_name};
+use crate::wire::{Lines, NameKey, ServerMessage, check_name};
 
 pub use answers::{BanOutcome, Refusal, RoomStatus, User};
 
@@ -78,12 +78,7 @@ impl Moderator {
             speaker: SPEAKER.into(),
             message: text.into(),
         };
-        let line = message.to_line();
-        // Escapes make it longer, and it is the line that waits in everybody's backlog.
-        if line.len() > shared.config.max_frame {
-            return Err(Refusal::TooLong(shared.config.max_frame));
-        }
-        shared.moderate(ModeratorAction::Say(line))
+        shared.moderate(ModeratorAction::Say(shared.line_of(&message)?))
     }
 
     /// Says something to one user: a private message from [`SPEAKER`], relayed unchanged. Returns the name as its owner
@@ -95,10 +90,7 @@ impl Moderator {
             friend_name: SPEAKER.into(),
             message: text.into(),
         };
-        let line = message.to_line();
-        if line.len() > shared.config.max_frame {
-            return Err(Refusal::TooLong(shared.config.max_frame));
-        }
+        let line = shared.line_of(&message)?;
         let key = NameKey::new(name);
         let told = shared.ask(|reply| ModeratorAction::Tell {
             name: key,
@@ -197,9 +189,7 @@ impl Moderator {
         check(name)?;
         let shared = self.shared()?;
         let words = why.unwrap_or(reasons::kicked());
-        if ServerMessage::notice(words).to_line().len() > shared.config.max_frame {
-            return Err(Refusal::TooLong(shared.config.max_frame));
-        }
+        shared.line_of(&ServerMessage::notice(words))?;
         let whom = Target::Name(NameKey::new(name));
         let cause = CloseCause::new(CloseReason::Kicked, words.to_owned());
         let kicked = shared.expel(whom, cause)?;
@@ -433,6 +423,16 @@ fn check(name: &str) -> Result<(), Refusal> {
 }
 
 impl Shared {
+    /// The line of what the teacher says, if it may be so long. Escapes make it longer than its text, and it is the line that
+    /// waits in everybody's backlog.
+    fn line_of(&self, message: &ServerMessage) -> Result<Lines, Refusal> {
+        let line = message.to_line();
+        match line.len() <= self.config.max_frame {
+            true => Ok(line),
+            false => Err(Refusal::TooLong(self.config.max_frame)),
+        }
+    }
+
     fn moderate(&self, action: ModeratorAction) -> Result<(), Refusal> {
         let posted = self.events.post(Event::Moderate(action));
         posted.map_err(|_| Refusal::Stopped)
