@@ -112,7 +112,7 @@ texts! {
         zh: "现有 {count} 条封禁；输入 bans 查看",
     }
     how_to_stop {
-        en: "Stop with Ctrl-C.",
-        zh: "按 Ctrl-C 停止。",
+        en: "Stop with Ctrl-C; press it twice where commands can be typed.",
+        zh: "按 Ctrl-C 停止；能输入命令时要按两次。",
     }
 }
